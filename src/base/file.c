@@ -1,0 +1,239 @@
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#ifdef __linux__
+#include <linux/fs.h>
+#endif
+
+#define COPY_CHUNK ((size_t)1 << 20)
+
+int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *ret_length,
+	      struct err *err)
+{
+	/* O_NONBLOCK: a FIFO somebody put there must not hang us. */
+	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	size_t used = 0;
+
+	if (fd < 0) {
+		(void)err_sys(err, "read %s", name);
+		if (errno == ENOENT)
+			err->code = ERR_NOT_FOUND;
+		return -1;
+	}
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "read %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_INVALID, "%s is not a regular file", name);
+	auto_free char *text = xmalloc(max + 1);
+	for (;;) {
+		ssize_t n = read(fd, text + used, max + 1 - used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "read %s", name);
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > max)
+			return err_set(err, ERR_INVALID, "%s is larger than %zu bytes", name, max);
+	}
+	text[used] = '\0';
+	*ret_text = take_ptr(&text);
+	if (ret_length)
+		*ret_length = used;
+	return 0;
+}
+
+int file_write_all(int fd, const void *data, size_t length, struct err *err)
+{
+	const char *p = data;
+
+	while (length > 0) {
+		ssize_t n = write(fd, p, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "write");
+		p += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Syncs the directory itself, so that a rename in it survives a power cut. */
+static int sync_dir(int dir, struct err *err)
+{
+	auto_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0)
+		return err_sys(err, "sync directory");
+	return 0;
+}
+
+int file_write_atomic(int dir, const char *name, const void *data, size_t length, mode_t mode,
+		      struct err *err)
+{
+	auto_free char *part = xasprintf("%s.part", name);
+	auto_close int fd = -1;
+
+	/* A part left by a crash is ours to remove; O_EXCL then refuses links planted in between.
+	 */
+	if (unlinkat(dir, part, 0) < 0 && errno != ENOENT)
+		return err_sys(err, "remove %s", part);
+	fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_sys(err, "create %s", part);
+	if (file_write_all(fd, data, length, err) < 0) {
+		(void)err_wrap(err, "%s", name);
+		goto remove_part;
+	}
+	if (fsync(fd) < 0) {
+		(void)err_sys(err, "sync %s", name);
+		goto remove_part;
+	}
+	if (renameat(dir, part, dir, name) < 0) {
+		(void)err_sys(err, "rename %s", name);
+		goto remove_part;
+	}
+	return sync_dir(dir, err);
+
+remove_part:
+	(void)unlinkat(dir, part, 0);
+	return -1;
+}
+
+int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err)
+{
+	auto_close int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0) {
+		(void)err_sys(err, "open directory %s", name);
+		if (errno == ENOENT)
+			err->code = ERR_NOT_FOUND;
+		return -1;
+	}
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "open directory %s", name);
+	if (st.st_uid != geteuid() && geteuid() != 0)
+		return err_set(err, ERR_INVALID, "%s belongs to user %lu, not to you", name,
+			       (unsigned long)st.st_uid);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int file_mkdirs(const char *path, mode_t mode, struct err *err)
+{
+	auto_free char *partial = xstrdup(path);
+
+	for (char *slash = strchr(partial + 1, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		if (mkdir(partial, mode) < 0 && errno != EEXIST)
+			return err_sys(err, "create directory %s", partial);
+		if (!slash)
+			return 0;
+		*slash = '/';
+	}
+}
+
+int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err)
+{
+	auto_close int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(err, "open lock %s", name);
+	while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return err_set(err, ERR_BUSY, "%s is locked", name);
+		if (errno != EINTR)
+			return err_sys(err, "lock %s", name);
+	}
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int copy_range(int from, int to, off_t start, off_t end, struct err *err)
+{
+	auto_free char *chunk = xmalloc(COPY_CHUNK);
+
+	while (start < end) {
+		size_t want =
+		    (size_t)(end - start) < COPY_CHUNK ? (size_t)(end - start) : COPY_CHUNK;
+		ssize_t n = pread(from, chunk, want, start);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "read");
+		if (n == 0)
+			return 0;
+		for (ssize_t done = 0; done < n;) {
+			ssize_t w = pwrite(to, chunk + done, (size_t)(n - done), start + done);
+
+			if (w < 0 && errno == EINTR)
+				continue;
+			if (w < 0)
+				return err_sys(err, "write");
+			done += w;
+		}
+		start += n;
+	}
+	return 0;
+}
+
+int file_clone(int from, int to, struct err *err)
+{
+	struct stat st;
+	off_t data = 0;
+	off_t hole;
+
+#ifdef FICLONE
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+#endif
+	if (fstat(from, &st) < 0)
+		return err_sys(err, "stat");
+	if (ftruncate(to, st.st_size) < 0)
+		return err_sys(err, "set size");
+	while (data < st.st_size) {
+		data = lseek(from, data, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0;
+		hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
+		if (hole < 0)
+			return err_sys(err, "find data");
+		if (copy_range(from, to, data, hole, err) < 0)
+			return -1;
+		data = hole;
+	}
+	return 0;
+}
+
+int file_set_nonblock(int fd, bool on, struct err *err)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+		return err_sys(err, "set non-blocking");
+	return 0;
+}
+
+int file_set_inherit(int fd, bool on, struct err *err)
+{
+	if (fcntl(fd, F_SETFD, on ? 0 : FD_CLOEXEC) < 0)
+		return err_sys(err, "set close-on-exec");
+	return 0;
+}

@@ -1,0 +1,43 @@
+#pragma once
+/*
+ * Files that must survive a crash and files that a stranger may have put there. Names are relative
+ * to a directory descriptor (AT_FDCWD works); the last component is never followed when it is a
+ * symbolic link. Every descriptor made is close-on-exec. Errors name the file.
+ */
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Reads a regular file of at most `max` bytes. *ret_text is NUL-terminated and the caller's;
+ * ret_length may be NULL. ERR_NOT_FOUND when there is none, ERR_INVALID when it is too large or no
+ * regular file. */
+int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *ret_length,
+	      struct err *err);
+
+/* Replaces or makes a file so that a crash leaves either the old content or the new: written to a
+ * temporary name, synced, renamed, directory synced. */
+int file_write_atomic(int dir, const char *name, const void *data, size_t length, mode_t mode,
+		      struct err *err);
+
+/* Opens a directory of the user's own for use with *at(). Not a link, owned by the caller. */
+int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err);
+
+/* mkdir -p. What is there already is left as it is. */
+int file_mkdirs(const char *path, mode_t mode, struct err *err);
+
+/* Opens (and makes, 0600) a lock file and takes an exclusive flock on it; the lock lasts as long as
+ * the descriptor and its duplicates. Without `wait`: ERR_BUSY when somebody holds it. */
+int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err);
+
+/* Writes all, across short writes and EINTR. For blocking descriptors. */
+int file_write_all(int fd, const void *data, size_t length, struct err *err);
+
+/* Makes `to` (empty, writable) hold what `from` holds: shares the blocks where the file system can
+ * (FICLONE), else copies only the extents with data, so that holes stay holes. Does not sync. */
+int file_clone(int from, int to, struct err *err);
+
+int file_set_nonblock(int fd, bool on, struct err *err);
+/* Whether a program started with exec keeps this descriptor. */
+int file_set_inherit(int fd, bool on, struct err *err);

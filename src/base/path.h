@@ -1,0 +1,23 @@
+#pragma once
+/*
+ * Where things lie. Strings returned are the caller's. Paths are bytes; nothing here assumes UTF-8.
+ */
+#include "base/err.h"
+
+/* "a/b"; a slash is put between only where there is none. */
+char *path_join(const char *dir, const char *name);
+
+/* The last component of a path without trailing slashes ("/" for the root); points into path. */
+const char *path_base(const char *path);
+
+/* $XDG_STATE_HOME/devbox/vm, else ~/.local/state/devbox/vm: what projects share (base images, ISOs,
+ * the registry). Relative values of XDG variables are ignored (XDG base directory specification).
+ */
+char *path_state_dir(struct err *err);
+
+/* Where control sockets go, short enough for sun_path: $XDG_RUNTIME_DIR/dxvm, else /tmp/dxvm-UID.
+ */
+char *path_runtime_dir(void);
+
+/* The user's home: $HOME if absolute, else from the user database. NULL if there is none. */
+char *path_home(void);

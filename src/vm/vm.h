@@ -1,0 +1,73 @@
+#pragma once
+/*
+ * A machine, behind one table of functions. The supervisor fills a vm_spec, starts it on its loop,
+ * and hears about it through vm_events; which backend runs it is the choice of `struct vm_ops`.
+ * Everything runs on the thread of the loop; events are never called from inside a vm_* call but
+ * for vm_free.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+enum vm_accel {
+	VM_ACCEL_TCG,
+	VM_ACCEL_KVM,
+};
+
+/* What to run. Strings and descriptors stay the caller's; descriptors are duplicated into the child
+ * and may be closed after vm_start. */
+struct vm_spec {
+	const char *id;	 /* hex, for names and logs */
+	uint64_t memory; /* bytes, a multiple of 2 MiB */
+	uint32_t cpus;
+	enum vm_accel accel; /* the result of kvm_probe or of DXVM_ACCEL */
+	int ram_fd;	     /* memfd of `memory` bytes: the guest's RAM, the supervisor's */
+	int kernel_fd;	     /* opened read-only */
+	int initrd_fd;	     /* opened read-only (a memfd) */
+	const char *cmdline;
+	int disk_fd;	/* raw image opened read-write, or -1 */
+	int console_fd; /* where the serial console goes, opened for append */
+	int agent_fd;	/* our side's peer of the agent port: end of a socketpair */
+	int share_fd;	/* the same for the share port */
+	uint8_t mac[6];
+	bool network;		   /* QEMU's user network, or none at all */
+	const char *agent_program; /* fake: path of a dxvm-agent that runs on this host */
+	const char *project_dir;   /* fake: the directory that stands in for the guest's project */
+};
+
+struct vm_exit {
+	bool expected;	/* powered off by itself or on our request, nothing to complain about */
+	char text[512]; /* why, with the machine's own words (its stderr), for people; "" if
+			   expected */
+};
+
+struct vm_events {
+	/* The machine is gone; the last event. Call vm_free when convenient, also from in here. */
+	void (*gone)(void *ctx, const struct vm_exit *exit);
+};
+
+struct vm;
+
+struct vm_ops {
+	const char *name; /* "qemu", "fake" */
+	int (*start)(const struct vm_spec *spec, uv_loop_t *loop, const struct vm_events *events,
+		     void *ctx, struct vm **ret_vm, struct err *err);
+	/* What start would run, one argument a line, for --dry-run and the log. */
+	int (*describe)(const struct vm_spec *spec, struct buf *text, struct err *err);
+	void (*power_button)(struct vm *vm); /* ask the guest's firmware way (ACPI) */
+	void (*kill)(struct vm *vm);	     /* at once; `gone` follows */
+	pid_t (*pid)(const struct vm *vm);
+	void (*free)(struct vm *vm); /* kills it if need be; no event after this */
+};
+
+/* Every backend's struct vm begins with this. */
+struct vm {
+	const struct vm_ops *ops;
+};
+
+extern const struct vm_ops vm_qemu;
+extern const struct vm_ops vm_fake;

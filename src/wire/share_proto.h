@@ -1,0 +1,30 @@
+#pragma once
+/*
+ * The share port: what travels between the share server on the host and the agent's pump, on a
+ * virtio-serial port of its own. Frames have the header of frame.h (channel = number of the share,
+ * no end byte) and a larger payload limit; FUSE messages travel as the kernel wrote them, in the
+ * guest's byte order, which is little-endian on every machine we run.
+ *
+ * (Re)connecting. Reads of a virtio-serial port do not tell that the host end was replaced
+ * (research: both port events arrive back to back), so it is said in band. The server starts with
+ * SERVER_HELLO (u64 nonce), written at a message boundary of its own stream; the agent finishes the
+ * frame it is writing, sends AGENT_HELLO with the same nonce, and sends every request that has no
+ * reply yet again, oldest first. The server drops everything before that AGENT_HELLO. Request
+ * uniques that it answered already are answered from its reply cache.
+ */
+#include <stdint.h>
+
+#define SHARE_DATA_MAX	      (1u << 20) /* FUSE max_write, and the largest READ */
+#define SHARE_PAYLOAD_MAX     (SHARE_DATA_MAX + 65536u)
+#define SHARE_OUTSTANDING_MAX 128 /* requests of one share without a reply */
+
+enum share_type {
+	SHARE_SERVER_HELLO = 33, /* host to guest: u64 nonce (big-endian) */
+	SHARE_AGENT_HELLO = 34,	 /* guest to host: the nonce */
+	SHARE_REQUEST = 35,	 /* guest to host: a FUSE request, fuse_in_header first */
+	SHARE_REPLY = 36,	 /* host to guest: a FUSE reply, fuse_out_header first */
+	SHARE_NOTIFY = 37,	 /* host to guest: a FUSE notification (unique 0) */
+	SHARE_QUIESCE = 38,	 /* host to guest: forward no new requests */
+	SHARE_QUIESCED = 39,	 /* guest to host: none is outstanding */
+	SHARE_RESUME = 40,	 /* host to guest: go on */
+};
