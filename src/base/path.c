@@ -5,6 +5,12 @@
 #include <pwd.h>
 #include <string.h>
 
+#ifdef __APPLE__
+#include <limits.h>
+#include <mach-o/dyld.h>
+#include <stdint.h>
+#endif
+
 char *path_join(const char *dir, const char *name)
 {
 	size_t n = strlen(dir);
@@ -59,4 +65,41 @@ char *path_runtime_dir(void)
 	if (runtime && strlen(runtime) < 70)
 		return path_join(runtime, "dxvm");
 	return xasprintf("/tmp/dxvm-%lu", (unsigned long)getuid());
+}
+
+char *path_self(struct err *err)
+{
+#ifdef __APPLE__
+	char path[PATH_MAX];
+	uint32_t size = sizeof(path);
+	char *self = _NSGetExecutablePath(path, &size) == 0 ? realpath(path, NULL) : NULL;
+#else
+	char *self = realpath("/proc/self/exe", NULL);
+#endif
+	if (!self)
+		(void)err_sys(err, "find the running program");
+	return self;
+}
+
+char *path_program(const char *room, const char *name, struct err *err)
+{
+	const char *libexec = absolute_env("DXVM_LIBEXEC");
+	auto_free char *self = path_self(err);
+	char *slash;
+
+	if (!self)
+		return NULL;
+	if (libexec)
+		return path_join(libexec, name);
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	auto_free char *built = xasprintf("%s/src/%s/%s", self, room, name);
+	auto_free char *installed = xasprintf("%s/../libexec/dxvm/%s", self, name);
+	if (access(built, X_OK) == 0)
+		return take_ptr(&built);
+	if (access(installed, X_OK) == 0)
+		return take_ptr(&installed);
+	(void)err_set(err, ERR_NOT_FOUND, "%s is missing: neither %s nor %s is there", name, built,
+		      installed);
+	return NULL;
 }

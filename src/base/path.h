@@ -21,3 +21,11 @@ char *path_runtime_dir(void);
 
 /* The user's home: $HOME if absolute, else from the user database. NULL if there is none. */
 char *path_home(void);
+
+/* Where a program of ours lies that people do not call themselves: $DXVM_LIBEXEC, else beside a
+ * build ("src/agent/dxvm-agent" next to the running program), else ../libexec/dxvm. ERR_NOT_FOUND
+ * names all places that were tried. */
+char *path_program(const char *room, const char *name, struct err *err);
+
+/* The running program itself. */
+char *path_self(struct err *err);

@@ -1,0 +1,73 @@
+#include "project/data_dir.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* https://bford.info/cachedir/ : backup programs pass such a directory over. */
+#define CACHEDIR_TAG                                                                               \
+	"Signature: 8a477f597d28d172789f06886806bc55\n"                                            \
+	"# Made by dxvm: a VM and what devbox built; both can be made again.\n"
+
+static int no_vm(const struct project *project, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND,
+		       "%s has no VM yet; make one with `dxvm install --guest debian`",
+		       project->root);
+}
+
+int data_dir_open(const struct project *project, int *ret_fd, struct err *err)
+{
+	auto_close int fd = -1;
+	struct stat st;
+
+	if (file_open_dir(AT_FDCWD, project->data_dir, &fd, err) < 0)
+		return err->code == ERR_NOT_FOUND ? no_vm(project, err) : -1;
+	if (fstatat(fd, "guest", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? no_vm(project, err) : err_sys(err, "guest");
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* Makes <root>/.devbox. What is in it is the host's business, not to be committed or backed up. */
+static int make_devbox(const struct project *project, int *ret_fd, struct err *err)
+{
+	auto_close int root = -1;
+	auto_close int devbox = -1;
+
+	if (file_open_dir(AT_FDCWD, project->root, &root, err) < 0)
+		return -1;
+	bool new = mkdirat(root, ".devbox", 0755) == 0;
+	if (!new &&errno != EEXIST)
+		return err_sys(err, "create .devbox in %s", project->root);
+	if (file_open_dir(root, ".devbox", &devbox, err) < 0)
+		return -1;
+	if (new && (file_write_atomic(devbox, ".gitignore", "*\n", 2, 0644, err) < 0 ||
+		    file_write_atomic(devbox, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
+				      0644, err) < 0))
+		return -1;
+	*ret_fd = take_fd(&devbox);
+	return 0;
+}
+
+int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
+{
+	auto_free char *usual = xasprintf("%s/.devbox/vm", project->root);
+
+	if (strcmp(usual, project->data_dir) != 0) {
+		if (file_mkdirs(project->data_dir, 0700, err) < 0)
+			return -1;
+	} else {
+		auto_close int devbox = -1;
+
+		if (make_devbox(project, &devbox, err) < 0)
+			return -1;
+		if (mkdirat(devbox, "vm", 0700) < 0 && errno != EEXIST)
+			return err_sys(err, "create %s", project->data_dir);
+	}
+	return file_open_dir(AT_FDCWD, project->data_dir, ret_fd, err);
+}

@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * The data directory of a VM, <project>/.devbox/vm: log, console, disk.img, id, mem, cpu, disk,
+ * guest, boot/. A cloned repository can ship one, so nothing in it is followed when it is a
+ * symbolic link, and all of it must belong to the user. Descriptors are the caller's.
+ */
+#include "base/err.h"
+#include "project/project.h"
+
+#include <stdbool.h>
+
+/* Opens it. ERR_NOT_FOUND when the project has no VM yet (no file `guest` in it). */
+int data_dir_open(const struct project *project, int *ret_fd, struct err *err);
+
+/* Opens it, made if need be: `.devbox` with a .gitignore and a CACHEDIR.TAG when that is new, and
+ * `vm` (0700) in it. */
+int data_dir_make(const struct project *project, int *ret_fd, struct err *err);

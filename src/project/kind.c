@@ -1,0 +1,45 @@
+#include "project/kind.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+/* quiet: a serial console costs boot time. panic=-1: a panic reboots at once, which ends QEMU and
+ * is reported. mitigations=off: the guest holds one user's project, and its boundary is the VM.
+ * random.trust_cpu: no waiting for entropy; the agent adds the host's. */
+#define CMDLINE "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on"
+
+const struct kind kinds[] = {
+    {
+	.name = "debian",
+	.summary = "Debian 13 with apt, sudo, git and nix, built here from Debian's packages "
+		   "(about 400 MB, 1 to 2 minutes the first time)",
+	.cmdline = CMDLINE " dxvm.root=/dev/vda",
+	.has_disk = true,
+	.has_machine = true,
+    },
+    {
+	.name = "tiny",
+	.summary = NULL,
+	.cmdline = CMDLINE,
+	.has_disk = false,
+	.has_machine = true,
+    },
+    {
+	.name = "fake",
+	.summary = NULL,
+	.cmdline = "",
+	.has_disk = false,
+	.has_machine = false,
+    },
+};
+
+const size_t kind_count = ARRAY_SIZE(kinds);
+
+const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < kind_count; i++)
+		if (strcmp(kinds[i].name, name) == 0)
+			return &kinds[i];
+	return NULL;
+}

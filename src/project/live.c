@@ -1,0 +1,53 @@
+#include "project/live.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LOCK_NAME "lock"
+#define TEXT_MAX  1024
+
+int live_take(int data_dir, int *ret_lock, struct err *err)
+{
+	return file_lock(data_dir, LOCK_NAME, false, ret_lock, err);
+}
+
+int live_write(int lock, const char *socket, struct err *err)
+{
+	auto_free char *text = xasprintf("pid %ld\nsocket %s\n", (long)getpid(), socket);
+
+	/* Written in place: the lock is on this very file. A reader that catches half of it finds
+	 * no socket line and looks again. */
+	if (ftruncate(lock, 0) < 0 || lseek(lock, 0, SEEK_SET) < 0)
+		return err_sys(err, "lock");
+	return file_write_all(lock, text, strlen(text), err);
+}
+
+int live_read(int data_dir, struct live *ret_live, struct err *err)
+{
+	auto_free char *text = NULL;
+	struct live live = {0};
+	char *rest;
+	char *newline;
+
+	if (file_read(data_dir, LOCK_NAME, TEXT_MAX, &text, NULL, err) < 0)
+		return -1;
+	for (char *line = text; (newline = strchr(line, '\n')); line = rest) {
+		*newline = '\0';
+		rest = newline + 1;
+		if (strncmp(line, "pid ", 4) == 0)
+			live.pid = (pid_t)strtol(line + 4, NULL, 10);
+		else if (strncmp(line, "socket /", 8) == 0 && !live.socket)
+			live.socket = xstrdup(line + 7);
+	}
+	*ret_live = live;
+	return 0;
+}
+
+void live_done(struct live *live)
+{
+	free(live->socket);
+	*live = (struct live){0};
+}

@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * Whether a supervisor lives, and where it listens. The truth is an flock on the file `lock` of the
+ * data directory, never a bare pid: it goes when the supervisor goes, however that happens. The
+ * file's text is only an address: "socket PATH" and "pid N", a line each.
+ */
+#include "base/err.h"
+
+#include <sys/types.h>
+
+struct live {
+	char *socket; /* NULL: not listening yet */
+	pid_t pid;
+};
+
+/* Takes the lock: from now on, whoever holds this descriptor (or inherits it) is the supervisor.
+ * ERR_BUSY: there is one. */
+int live_take(int data_dir, int *ret_lock, struct err *err);
+int live_write(int lock, const char *socket, struct err *err);
+
+/* What the file says; of use only while the lock is held by somebody. */
+int live_read(int data_dir, struct live *ret_live, struct err *err);
+void live_done(struct live *live);
+#define auto_live CLEANUP(live_done)

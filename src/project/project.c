@@ -1,0 +1,134 @@
+#include "project/project.h"
+
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_NAME    "devbox.json"
+#define GUEST_NAME_MAX 100 /* bytes of ~/devbox/<name>; a path component allows 255 */
+
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Walks from the current directory to "/". A directory named devbox.json is passed over. */
+static int search_upwards(char **ret_root, struct err *err)
+{
+	auto_free char *dir = realpath(".", NULL);
+
+	if (!dir)
+		return err_sys(err, "current directory");
+	for (;;) {
+		auto_free char *config = path_join(dir, CONFIG_NAME);
+		char *slash = strrchr(dir, '/');
+
+		if (is_file(config)) {
+			*ret_root = take_ptr(&dir);
+			return 0;
+		}
+		if (dir[1] == '\0')
+			break;
+		slash[slash == dir ? 1 : 0] = '\0';
+	}
+	return err_set(err, ERR_NOT_FOUND,
+		       "no devbox.json found in the current directory or any parent directory; "
+		       "make one with `devbox init`, or name one with -c");
+}
+
+static int from_config(const char *config, char **ret_root, struct err *err)
+{
+	auto_free char *real = realpath(config, NULL);
+	struct stat st;
+
+	if (!real) {
+		(void)err_sys(err, "%s", config);
+		if (errno == ENOENT)
+			err->code = ERR_NOT_FOUND;
+		return -1;
+	}
+	if (stat(real, &st) < 0)
+		return err_sys(err, "%s", config);
+	if (S_ISDIR(st.st_mode)) {
+		auto_free char *file = path_join(real, CONFIG_NAME);
+
+		if (!is_file(file))
+			return err_set(err, ERR_NOT_FOUND, "no devbox.json in %s", config);
+	} else {
+		char *slash = strrchr(real, '/');
+
+		slash[slash == real ? 1 : 0] = '\0';
+	}
+	*ret_root = take_ptr(&real);
+	return 0;
+}
+
+/* A VM that shares all of somebody's files isolates nothing. */
+static int refuse_too_much(const char *root, struct err *err)
+{
+	auto_free char *home = path_home();
+	auto_free char *real_home = home ? realpath(home, NULL) : NULL;
+
+	if (strcmp(root, "/") == 0)
+		return err_set(
+		    err, ERR_INVALID,
+		    "the project is the root directory: sharing all of this machine with a "
+		    "VM is refused; move devbox.json into a directory of its own");
+	if (real_home && strcmp(root, real_home) == 0)
+		return err_set(
+		    err, ERR_INVALID,
+		    "the project is your home directory: sharing your keys and settings with "
+		    "a VM is refused; move devbox.json into a directory of its own");
+	return 0;
+}
+
+/* The name in the guest is a path component there and stands in prompts: control characters become
+ * '_', and what is too long is cut. */
+static char *guest_name(const char *root)
+{
+	char *name = xstrndup(path_base(root), GUEST_NAME_MAX);
+
+	for (char *c = name; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '_';
+	return name;
+}
+
+int project_find(const char *config, const char *data_dir, struct project *ret_project,
+		 struct err *err)
+{
+	auto_free char *root = NULL;
+	const char *named = config ? config : getenv("DEVBOX_CONFIG");
+
+	if (named && named[0] ? from_config(named, &root, err) : search_upwards(&root, err))
+		return -1;
+	if (refuse_too_much(root, err) < 0)
+		return -1;
+	if (data_dir) {
+		auto_free char *cwd = realpath(".", NULL);
+
+		if (!cwd)
+			return err_sys(err, "current directory");
+		ret_project->data_dir =
+		    data_dir[0] == '/' ? xstrdup(data_dir) : path_join(cwd, data_dir);
+	} else {
+		ret_project->data_dir = path_join(root, ".devbox/vm");
+	}
+	ret_project->name = guest_name(root);
+	ret_project->root = take_ptr(&root);
+	return 0;
+}
+
+void project_done(struct project *project)
+{
+	free(project->root);
+	free(project->name);
+	free(project->data_dir);
+	*project = (struct project){0};
+}

@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * Which project a command is about, found as devbox finds it: the configuration that was named
+ * (-c, DEVBOX_CONFIG), else the first devbox.json in the current directory or a parent, up to and
+ * including "/". Only whether the file is there is looked at, never its content: the guest can
+ * write it.
+ */
+#include "base/err.h"
+
+struct project {
+	char *root;	/* absolute path of the directory shared with the guest */
+	char *name;	/* what it is called in the guest: ~/devbox/<name> */
+	char *data_dir; /* absolute path of the VM's files, <root>/.devbox/vm unless given */
+};
+
+/* config: NULL, or a devbox.json, or the directory it is in. data_dir: NULL, or where to keep the
+ * VM instead. ERR_NOT_FOUND: no devbox.json. ERR_INVALID: a project dxvm will not share ("/", the
+ * home directory). */
+int project_find(const char *config, const char *data_dir, struct project *ret_project,
+		 struct err *err);
+void project_done(struct project *project);
+#define auto_project CLEANUP(project_done)
