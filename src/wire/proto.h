@@ -89,7 +89,8 @@ enum proto_what {
 	PROTO_STATUS = 2,     /* reply: struct message_status */
 	PROTO_STOP = 3,	      /* orderly stop; replied to when the VM is gone */
 	/* supervisor -> client, no reply */
-	PROTO_PROGRESS = 16, /* string: what is going on now */
+	PROTO_PROGRESS = 16, /* text: what is going on now, replaced by the next one */
+	PROTO_NOTE = 17,     /* text: one line a person should read */
 	/* supervisor -> agent */
 	PROTO_CONFIGURE = 32, /* struct message_configure; reply when done */
 	PROTO_SHUTDOWN = 33,  /* end sessions, sync, unmount, power off; reply before power off */

@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * The control socket: listens, checks that a client is the same user, gives each client a mux, and
+ * answers what they ask on channel 0. Sessions are relayed to the agent. The supervisor's state is
+ * reached through struct control_host, so that this file knows nothing of machines.
+ */
+#include "base/err.h"
+#include "wire/message.h"
+#include "wire/mux.h"
+
+#include <uv.h>
+
+struct control;
+
+/* What the control socket asks of its owner. */
+struct control_host {
+	void (*status)(void *ctx,
+		       struct message_status *ret_status); /* strings made for the caller */
+	void (*stop)(void *ctx);	 /* begin an orderly stop, or nothing if it runs already */
+	struct mux *(*agent)(void *ctx); /* where sessions go; NULL when the guest is not ready */
+};
+
+/* Makes the directory (0700, the user's own) and the socket <dir>/<name>.sock, in place of a stale
+ * one. *ret_path is the socket's path, the caller's. */
+int control_open(uv_loop_t *loop, const char *dir, const char *name,
+		 const struct control_host *host, void *ctx, struct control **ret_control,
+		 char **ret_path, struct err *err);
+
+/* Tells every client that waits for the guest what goes on. */
+void control_progress(struct control *control, const char *text);
+/* The same for a line that a person should read; clients that come later see the last one too. */
+void control_note(struct control *control, const char *text);
+/* Answers every client that waits for the guest, now and from now on: ready (text NULL), or why
+ * not. */
+void control_ready(struct control *control, const char *failure);
+/* Answers those that wait for the stop, takes no new clients, and calls `drained` when every answer
+ * was written or `limit_ms` have passed. */
+void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx));
+/* Removes the socket. No call into it afterwards but control_free. */
+void control_free(struct control *control);

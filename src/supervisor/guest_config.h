@@ -1,0 +1,23 @@
+#pragma once
+/*
+ * What the agent is told at boot: the user, the names, the clock, where the project goes. Derived
+ * from the host's user and the project directory.
+ */
+#include "project/identity.h"
+#include "project/project.h"
+#include "project/settings.h"
+#include "wire/message.h"
+
+/* The one pair of ids that the project share maps, and the guest user it stands for. */
+struct guest_ids {
+	uid_t host_uid; /* whose files the share server makes: the user, or, run as root, the
+			   project's owner */
+	gid_t host_gid;
+	uid_t guest_uid;
+	gid_t guest_gid;
+};
+
+/* Fills *ret_configure (message_configure_done frees it) and *ret_ids. */
+int guest_config_make(const struct project *project, const struct identity *identity,
+		      const struct settings *settings, struct message_configure *ret_configure,
+		      struct guest_ids *ret_ids, struct err *err);
