@@ -12,7 +12,7 @@ static const int exit_status[] = {
 };
 _Static_assert(sizeof(exit_status) / sizeof(exit_status[0]) == ERR_COUNT, "one status a code");
 
-int err_set(struct err *err, enum err_code code, const char *format, ...)
+void err_set_(struct err *err, enum err_code code, const char *format, ...)
 {
 	va_list ap;
 
@@ -21,10 +21,9 @@ int err_set(struct err *err, enum err_code code, const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(err->text, sizeof(err->text), format, ap);
 	va_end(ap);
-	return -1;
 }
 
-int err_sys(struct err *err, const char *format, ...)
+void err_sys_(struct err *err, const char *format, ...)
 {
 	int sys = errno;
 	va_list ap;
@@ -38,10 +37,9 @@ int err_sys(struct err *err, const char *format, ...)
 	used = strlen(err->text);
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
 	errno = sys;
-	return -1;
 }
 
-int err_wrap(struct err *err, const char *format, ...)
+void err_wrap_(struct err *err, const char *format, ...)
 {
 	char inner[sizeof(err->text)];
 	va_list ap;
@@ -53,7 +51,6 @@ int err_wrap(struct err *err, const char *format, ...)
 	va_end(ap);
 	used = strlen(err->text);
 	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
-	return -1;
 }
 
 int err_exit_status(const struct err *err)

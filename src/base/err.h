@@ -35,12 +35,16 @@ struct err {
 		.code = ERR_NONE                                                                   \
 	}
 
-/* Both set *err and return -1, so that `return err_set(...)` reads well. err_sys appends errno. */
-int err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
-int err_sys(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
+/* All three are -1, so that `return err_set(...)` reads well; macros, so that compilers and
+ * analyzers see that they are. err_sys appends the text of errno; err_wrap puts "context: " in
+ * front of what is there. */
+#define err_set(err, code, ...) (err_set_(err, code, __VA_ARGS__), -1)
+#define err_sys(err, ...)	(err_sys_(err, __VA_ARGS__), -1)
+#define err_wrap(err, ...)	(err_wrap_(err, __VA_ARGS__), -1)
 
-/* Puts "context: " in front of the text. Returns -1. */
-int err_wrap(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
+void err_set_(struct err *err, enum err_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+void err_sys_(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
+void err_wrap_(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The exit status of a dxvm command that failed itself (not the guest's command): 125, or 2 for
  * usage. */
