@@ -6,24 +6,28 @@
  *	bytes read from the link   -> mux_feed      -> events, called from inside mux_feed
  *	mux_send, mux_consume, ... -> mux_output    -> bytes to write, then mux_sent
  *
+ * Events may call everything here but mux_feed and mux_free of the same mux.
+ *
  * Credit. Each side may send PROTO_WINDOW bytes of DATA per channel beyond what the other consumed.
  * The sender asks mux_window before mux_send; the receiver calls mux_consume only when the bytes
  * have left its hands (written to the pty, credited by the next hop). Sending more than the window
- * is a protocol error, so no queue in here holds more than a window.
+ * is a protocol error, so no queue in here holds more than a window. Credit is told in steps of an
+ * eighth of a window: do not wait for all of it to come back.
  *
  * Order. Within a channel everything leaves in the order of the calls (FIFO, EOF, EXIT and CLOSE
  * included), but CREDIT, which goes ahead. Channel 0 first, then the channels in turn, a frame
- *each.
+ * each.
  *
  * Life of a channel. Made by mux_open or by the `open` event (then answered with mux_accept or
  * mux_reject, at once or later); gone after its `closed` event, which comes once, whatever
- *happened: both sides sent CLOSE, or one REJECT, or the link was lost (mux_lose, mux_free, a
- *resync). The mux owns it; pointers are invalid once `closed` returns. After mux_close only
- *`closed` is still called: what arrives is dropped and credited.
+ * happened: both sides sent CLOSE, or one REJECT, or the link was lost (mux_lose, mux_free, a
+ * resync). The mux owns it; pointers are invalid once `closed` returns. `closed` comes from inside
+ * mux_feed, mux_sent (our CLOSE or REJECT left last), mux_lose or mux_free. After mux_close only
+ * `closed` is still called: what arrives is dropped and credited, and further calls do nothing.
  *
  * HELLO is the first frame in both directions; nothing is sent behind it before the peer's arrived.
  * Errors are the peer's violations: mux_feed returns -1, a GOAWAY is queued, the link is to be
- *closed.
+ * closed.
  */
 #include "base/err.h"
 #include "wire/proto.h"
@@ -64,8 +68,8 @@ struct mux_channel_ops {
 			const uint8_t *payload, size_t length);
 	/* The peer consumed `bytes`: mux_window grew by that much. */
 	void (*credit)(struct mux_channel *channel, uint32_t bytes);
-	/* The peer closed its direction: no event but `closed` follows. The owner calls mux_close
-	 * when it has nothing more to send; a missing callback means at once. */
+	/* The peer closed its direction: only `credit` and `closed` follow. The owner calls
+	 * mux_close when it has nothing more to send; a missing callback means at once. */
 	void (*closing)(struct mux_channel *channel);
 	/* The last call. `lost`: the link went, not an orderly close. */
 	void (*closed)(struct mux_channel *channel, bool lost);
@@ -101,7 +105,8 @@ void mux_allow_resync(struct mux *mux);
 /* Takes all bytes. -1: the peer broke the protocol (ERR_PROTOCOL); flush the output and close. */
 int mux_feed(struct mux *mux, const void *bytes, size_t length, struct err *err);
 
-/* Bytes to write now; 0 when there are none. Valid until the next call into the mux. */
+/* Bytes to write now; 0 when there are none. Valid until the next call into the mux, which is best
+ * mux_sent with what the link took (or what was copied to be written later). */
 size_t mux_output(struct mux *mux, const uint8_t **ret_bytes);
 void mux_sent(struct mux *mux, size_t length);
 bool mux_has_output(const struct mux *mux);
