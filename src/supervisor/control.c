@@ -28,6 +28,8 @@ struct control {
 	void *ctx;
 	struct list clients;
 	size_t client_count;
+	uint32_t sessions;
+	bool heard; /* a client asked for the guest, ever */
 	bool ready;
 	char *failure; /* why it will never be ready */
 	char *progress;
@@ -88,6 +90,7 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 	switch (what) {
 	case PROTO_WAIT_READY:
 		client->ready_request = id;
+		control->heard = true;
 		answer_ready(client);
 		tell(client, PROTO_NOTE, control->note);
 		tell(client, PROTO_PROGRESS, control->progress);
@@ -112,7 +115,7 @@ static void on_open(void *ctx, struct mux_channel *channel, uint16_t kind, uint3
 	struct mux *agent = client->control->host->agent(client->control->ctx);
 
 	if (agent)
-		relay_start(agent, channel, kind, length);
+		relay_start(agent, channel, kind, length, &client->control->sessions);
 	else
 		mux_reject(channel, PROTO_GONE, "the guest is not ready for sessions");
 }
@@ -261,6 +264,16 @@ void control_ready(struct control *control, const char *failure)
 	free(control->failure);
 	control->failure = failure ? xstrdup(failure) : NULL;
 	each_client(client, control) answer_ready(client);
+}
+
+uint32_t control_session_count(const struct control *control)
+{
+	return control->sessions;
+}
+
+bool control_was_heard(const struct control *control)
+{
+	return control->heard;
 }
 
 static void on_limit(uv_timer_t *timer)

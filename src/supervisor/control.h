@@ -36,5 +36,9 @@ void control_ready(struct control *control, const char *failure);
 /* Answers those that wait for the stop, takes no new clients, and calls `drained` when every answer
  * was written or `limit_ms` have passed. */
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx));
+/* Sessions open now, of all clients. */
+uint32_t control_session_count(const struct control *control);
+/* Whether any client ever waited for the guest, and so can have heard of a failure. */
+bool control_was_heard(const struct control *control);
 /* Removes the socket. No call into it afterwards but control_free. */
 void control_free(struct control *control);

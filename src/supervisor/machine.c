@@ -31,17 +31,16 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 
 	free(take_ptr(&machine->accel_reason));
 	if (kvm_choose(&machine->spec.accel, &machine->accel_reason, err) < 0 ||
-	    guest_boot_open(data_dir, settings->guest, machine->agent_program, settings->disk, &boot,
-			    err) < 0)
+	    guest_boot_open(data_dir, settings->guest, machine->agent_program, settings->disk,
+			    &boot, err) < 0)
 		return -1;
 	machine->spec.kernel_fd = boot.kernel_fd;
 	machine->spec.initrd_fd = boot.initrd_fd;
 	machine->spec.disk_fd = boot.disk_fd;
 	machine->spec.cmdline = machine->cmdline = boot.cmdline;
-	machine->spec.console_fd = openat(data_dir, "console",
-					  O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW |
-						  O_CLOEXEC | O_NONBLOCK,
-					  0600);
+	machine->spec.console_fd = openat(
+	    data_dir, "console",
+	    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (machine->spec.console_fd < 0)
 		return err_sys(err, "console");
 	return ram_create(settings->mem, &machine->spec.ram_fd, err);
@@ -52,25 +51,25 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 		    struct err *err)
 {
 	*machine = (struct machine){
-		.ops = settings->guest->has_machine ? &vm_qemu : &vm_fake,
-		.spec =
-			{
-				.id = identity->hex,
-				.memory = settings->mem,
-				.cpus = (uint32_t)settings->cpu,
-				.network = settings->net,
-				.ram_fd = -1,
-				.kernel_fd = -1,
-				.initrd_fd = -1,
-				.disk_fd = -1,
-				.console_fd = -1,
-				.agent_fd = -1,
-				.share_fd = -1,
-				.project_dir = project->root,
-			},
-		.accel_reason = xstrdup(""),
-		.agent_peer = -1,
-		.share_peer = -1,
+	    .ops = settings->guest->has_machine ? &vm_qemu : &vm_fake,
+	    .spec =
+		{
+		    .id = identity->hex,
+		    .memory = settings->mem,
+		    .cpus = (uint32_t)settings->cpu,
+		    .network = settings->net,
+		    .ram_fd = -1,
+		    .kernel_fd = -1,
+		    .initrd_fd = -1,
+		    .disk_fd = -1,
+		    .console_fd = -1,
+		    .agent_fd = -1,
+		    .share_fd = -1,
+		    .project_dir = project->root,
+		},
+	    .accel_reason = xstrdup(""),
+	    .agent_peer = -1,
+	    .share_peer = -1,
 	};
 	memcpy(machine->spec.mac, identity->mac, sizeof(identity->mac));
 	machine->agent_program = path_program("agent", "dxvm-agent", err);
@@ -89,9 +88,9 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 void machine_done(struct machine *machine)
 {
 	int *const fds[] = {
-		&machine->spec.ram_fd,	   &machine->spec.kernel_fd, &machine->spec.initrd_fd,
-		&machine->spec.disk_fd,	   &machine->spec.console_fd, &machine->spec.agent_fd,
-		&machine->spec.share_fd,   &machine->agent_peer,     &machine->share_peer,
+	    &machine->spec.ram_fd,   &machine->spec.kernel_fd,	&machine->spec.initrd_fd,
+	    &machine->spec.disk_fd,  &machine->spec.console_fd, &machine->spec.agent_fd,
+	    &machine->spec.share_fd, &machine->agent_peer,	&machine->share_peer,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {

@@ -12,6 +12,7 @@ enum side {
 
 struct relay {
 	struct mux_channel *ends[SIDE_COUNT]; /* NULL once closed */
+	uint32_t *count;
 };
 
 static enum side side_of(const struct relay *relay, const struct mux_channel *channel)
@@ -88,10 +89,12 @@ static void on_closed(struct mux_channel *channel, bool lost)
 
 	(void)lost;
 	relay->ends[side] = NULL;
-	if (relay->ends[!side])
+	if (relay->ends[!side]) {
 		mux_close(relay->ends[!side]);
-	else
+	} else {
+		(*relay->count)--;
 		free(relay);
+	}
 }
 
 static const struct mux_channel_ops relay_ops = {
@@ -106,7 +109,8 @@ static const struct mux_channel_ops relay_ops = {
     .closed = on_closed,
 };
 
-void relay_start(struct mux *agent, struct mux_channel *client, uint16_t kind, uint32_t length)
+void relay_start(struct mux *agent, struct mux_channel *client, uint16_t kind, uint32_t length,
+		 uint32_t *count)
 {
 	struct relay *relay;
 	struct mux_channel *guest;
@@ -119,6 +123,8 @@ void relay_start(struct mux *agent, struct mux_channel *client, uint16_t kind, u
 		mux_reject(client, PROTO_NO_RESOURCES, err.text);
 		return;
 	}
+	relay->count = count;
+	(*count)++;
 	relay->ends[SIDE_CLIENT] = client;
 	relay->ends[SIDE_GUEST] = guest;
 	mux_set_ops(client, &relay_ops, relay);

@@ -8,5 +8,6 @@
 #include "wire/mux.h"
 
 /* Opens `kind` on the agent's mux and joins it to the channel a client just opened, or rejects that
- * with the reason. */
-void relay_start(struct mux *agent, struct mux_channel *client, uint16_t kind, uint32_t length);
+ * with the reason. *count goes up by one until both ends are closed; it must outlive the relay. */
+void relay_start(struct mux *agent, struct mux_channel *client, uint16_t kind, uint32_t length,
+		 uint32_t *count);

@@ -1,0 +1,213 @@
+#include "cli/client.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "cli/progress.h"
+#include "project/data_dir.h"
+#include "project/live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define READ_CHUNK    65536
+#define LOOK_AGAIN_MS 20
+#define LOOK_LIMIT_MS 30000 /* a supervisor that leaves waits for its guest to power off */
+
+struct client {
+	int fd;
+	struct mux *mux;
+	struct progress *progress; /* where PROGRESS and NOTE go; NULL: nowhere */
+	uint32_t last_request;
+	bool replied;
+	uint32_t reply_code;
+	struct buf reply;
+	char *goaway;
+};
+
+static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *payload, size_t length)
+{
+	struct client *client = ctx;
+
+	(void)id;
+	if (!client->progress || length > PROTO_TEXT_MAX)
+		return;
+	auto_free char *text = xstrndup((const char *)payload, length);
+	if (what == PROTO_PROGRESS)
+		progress_stage(client->progress, text);
+	else if (what == PROTO_NOTE)
+		progress_note(client->progress, text);
+}
+
+static void on_reply(void *ctx, uint32_t id, uint32_t code, const uint8_t *payload, size_t length)
+{
+	struct client *client = ctx;
+
+	if (id != client->last_request)
+		return;
+	client->replied = true;
+	client->reply_code = code;
+	buf_clear(&client->reply);
+	(void)buf_append(&client->reply, payload, length);
+}
+
+static void on_goaway(void *ctx, uint32_t code, const char *text)
+{
+	struct client *client = ctx;
+
+	(void)code;
+	free(client->goaway);
+	client->goaway = xstrdup(text);
+}
+
+static const struct mux_events client_events = {
+    .request = on_request,
+    .reply = on_reply,
+    .goaway = on_goaway,
+};
+
+static struct client *client_new(int fd)
+{
+	struct client *client = xcalloc(1, sizeof(*client));
+	struct mux_hello hello = {.program = "dxvm " DXVM_VERSION};
+
+	client->fd = fd;
+	client->mux = mux_new(MUX_HOST, &client_events, client);
+	buf_init(&client->reply, PROTO_MESSAGE_MAX);
+	mux_start(client->mux, &hello, false);
+	return client;
+}
+
+void client_close(struct client *client)
+{
+	if (!client)
+		return;
+	mux_free(client->mux);
+	(void)close(client->fd);
+	buf_done(&client->reply);
+	free(client->goaway);
+	free(client);
+}
+
+void client_report_to(struct client *client, struct progress *progress)
+{
+	client->progress = progress;
+}
+
+struct mux *client_mux(struct client *client)
+{
+	return client->mux;
+}
+
+int client_fd(const struct client *client)
+{
+	return client->fd;
+}
+
+short client_interest(const struct client *client)
+{
+	return mux_has_output(client->mux) ? POLLIN | POLLOUT : POLLIN;
+}
+
+static int connection_lost(const struct client *client, const char *why, struct err *err)
+{
+	return err_set(err, ERR_GUEST,
+		       "the connection to the VM was lost: %s; `dxvm logs` may tell more",
+		       client->goaway ? client->goaway : why);
+}
+
+static int write_some(struct client *client, struct err *err)
+{
+	const uint8_t *bytes;
+	size_t length;
+
+	while ((length = mux_output(client->mux, &bytes)) > 0) {
+		ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n >= 0)
+			mux_sent(client->mux, (size_t)n);
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return 0;
+		else if (errno != EINTR)
+			return connection_lost(client, strerror(errno), err);
+	}
+	return 0;
+}
+
+int client_handle(struct client *client, short revents, struct err *err)
+{
+	uint8_t bytes[READ_CHUNK];
+	ssize_t n;
+
+	if (revents & (POLLIN | POLLHUP | POLLERR)) {
+		n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (n == 0)
+			return connection_lost(client, "its supervisor ended", err);
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return connection_lost(client, strerror(errno), err);
+		if (n > 0 && mux_feed(client->mux, bytes, (size_t)n, err) < 0)
+			return err_wrap(err, "the VM's supervisor");
+	}
+	return write_some(client, err);
+}
+
+/* One turn: waits for the socket at most timeout_ms. */
+static int step(struct client *client, int timeout_ms, struct err *err)
+{
+	struct pollfd p = {.fd = client->fd, .events = client_interest(client)};
+
+	if (poll(&p, 1, timeout_ms) < 0 && errno != EINTR)
+		return err_sys(err, "poll");
+	return client_handle(client, p.revents, err);
+}
+
+int client_call(struct client *client, enum proto_what what, struct buf *ret_payload,
+		struct err *err)
+{
+	client->replied = false;
+	if (mux_request(client->mux, ++client->last_request, what, NULL, 0) < 0)
+		return err_set(err, ERR_PROTOCOL, "the VM's supervisor does not read");
+	while (!client->replied) {
+		if (step(client, 1000, err) < 0)
+			return -1;
+		if (client->progress)
+			progress_tick(client->progress);
+	}
+	if (client->reply_code != PROTO_OK)
+		return err_set(err, ERR_GUEST, "%.*s", (int)buf_length(&client->reply),
+			       (const char *)buf_data(&client->reply));
+	if (ret_payload)
+		(void)buf_append(ret_payload, buf_data(&client->reply), buf_length(&client->reply));
+	return 0;
+}
+
+static int shake_hands(struct client *client, struct err *err)
+{
+	while (!mux_ready(client->mux))
+		if (step(client, -1, err) < 0)
+			return -1;
+	return 0;
+}
+
+int client_dial(const char *path, struct client **ret_client, struct err *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	auto_client struct client *client = NULL;
+
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return err_sys(err, "connect to %s", path);
+	client = client_new(take_fd(&fd));
+	if (shake_hands(client, err) < 0)
+		return -1;
+	*ret_client = take_ptr(&client);
+	return 0;
+}

@@ -1,0 +1,36 @@
+#include "cli/command.h"
+#include "cli/enter.h"
+#include "cli/progress.h"
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	auto_project struct project project = {0};
+	auto_client struct client *client = NULL;
+	struct progress progress;
+	int status;
+
+	if (command_project(invocation, &project, err) < 0)
+		return -1;
+	if (enter_running(&project, &client, err) < 0) {
+		if (err->code != ERR_NOT_FOUND)
+			return -1;
+		progress_init(&progress, options_flag(&invocation->options, "quiet"));
+		progress_note(&progress, err->text);
+		return 0;
+	}
+	progress_init(&progress, options_flag(&invocation->options, "quiet"));
+	progress_stage(&progress, "stopping the VM");
+	client_report_to(client, &progress);
+	status = client_call(client, PROTO_STOP, NULL, err);
+	if (status == 0)
+		status = enter_wait_gone(&project, err);
+	progress_done(&progress);
+	return status;
+}
+
+const struct command cmd_stop = {
+    .name = "stop",
+    .arguments = "",
+    .summary = "end what runs in the VM, and power it off",
+    .run = run,
+};

@@ -1,0 +1,177 @@
+/*
+ * Start or connect. The truth about whether a supervisor lives is its lock (project/live.h):
+ *
+ *	lock taken by us   nobody lives: start one, hand it the lock, read "ok" from its pipe,
+ *connect lock busy          somebody lives: connect to the socket its file names; it may be a
+ *moment too early (not written yet) or too late (leaving), so look again for a while
+ */
+#include "cli/enter.h"
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/spawn.h"
+#include "cli/progress.h"
+#include "project/data_dir.h"
+#include "project/live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define LOOK_AGAIN_MS 20
+#define LOOK_LIMIT_MS 30000 /* a supervisor that leaves waits for its guest to power off */
+#define GONE_LIMIT_MS 10000
+
+static void pause_ms(long ms)
+{
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+/* Takes the lock (*ret_lock >= 0) or connects to its holder (*ret_client). */
+static int lock_or_connect(int data_dir, int *ret_lock, struct client **ret_client, struct err *err)
+{
+	for (int waited = 0;; waited += LOOK_AGAIN_MS) {
+		auto_live struct live live = {0};
+
+		if (live_take(data_dir, ret_lock, err) == 0)
+			return 0;
+		if (err->code != ERR_BUSY)
+			return -1;
+		if (live_read(data_dir, &live, err) == 0 && live.socket &&
+		    client_dial(live.socket, ret_client, err) == 0)
+			return 0;
+		if (waited >= LOOK_LIMIT_MS)
+			return err_wrap(err,
+					"the VM's supervisor (pid %ld) lives but does not answer",
+					(long)live.pid);
+		pause_ms(LOOK_AGAIN_MS);
+	}
+}
+
+int enter_running(const struct project *project, struct client **ret_client, struct err *err)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+
+	if (data_dir_open(project, &data_dir, err) < 0 ||
+	    lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+		return -1;
+	if (lock >= 0)
+		return err_set(err, ERR_NOT_FOUND, "the VM of %s is not running", project->root);
+	return 0;
+}
+
+/* What the new supervisor says on its pipe: LIVE_OK, or an error text. */
+static int read_verdict(int pipe_fd, struct err *err)
+{
+	char text[sizeof(err->text)];
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < sizeof(text) - 1 &&
+	       ((n = read(pipe_fd, text + used, sizeof(text) - 1 - used)) > 0 ||
+		(n < 0 && errno == EINTR)))
+		used += n > 0 ? (size_t)n : 0;
+	text[used] = '\0';
+	if (strcmp(text, LIVE_OK) == 0)
+		return 0;
+	return err_set(err, ERR_GUEST, "%s",
+		       used ? text
+			    : "the supervisor died while starting; `dxvm logs` may tell more");
+}
+
+static int start_supervisor(const struct project *project, int lock, struct err *err)
+{
+	auto_free char *self = path_self(err);
+	int ends[2];
+
+	if (!self)
+		return -1;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, "pipe");
+	auto_close int ready = ends[0];
+	auto_close int theirs = ends[1];
+	char *const argv[] = {self, (char[]){LIVE_COMMAND}, project->root, project->data_dir, NULL};
+	const struct spawn_fd fds[] = {{lock, LIVE_LOCK_FD}, {theirs, LIVE_READY_FD}};
+	const struct spawn spawn = {
+	    .program = self,
+	    .arguments = argv,
+	    .directory = "/",
+	    .fds = fds,
+	    .fd_count = ARRAY_SIZE(fds),
+	    .new_session = true,
+	};
+	if (spawn_start(&spawn, err) < 0)
+		return -1;
+	(void)close(take_fd(&theirs));
+	return read_verdict(ready, err);
+}
+
+static double seconds_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+int enter_started(const struct project *project, bool quiet, struct client **ret_client,
+		  struct err *err)
+{
+	auto_client struct client *client = NULL;
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+	struct progress progress;
+	struct timespec start;
+	bool started;
+	int status;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	if (data_dir_open(project, &data_dir, err) < 0 ||
+	    lock_or_connect(data_dir, &lock, &client, err) < 0)
+		return -1;
+	started = lock >= 0;
+	if (started) {
+		if (start_supervisor(project, lock, err) < 0)
+			return -1;
+		/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
+		(void)close(take_fd(&lock));
+		if (lock_or_connect(data_dir, &lock, &client, err) < 0)
+			return -1;
+		if (lock >= 0)
+			return err_set(err, ERR_GUEST,
+				       "the supervisor ended at once; see `dxvm logs`");
+	}
+	progress_init(&progress, quiet);
+	client_report_to(client, &progress);
+	status = client_call(client, PROTO_WAIT_READY, NULL, err);
+	client_report_to(client, NULL);
+	progress_done(&progress);
+	if (status < 0)
+		return -1;
+	if (started && !quiet)
+		(void)fprintf(stderr, "dxvm: started in %.1f s\n", seconds_since(&start));
+	*ret_client = take_ptr(&client);
+	return 0;
+}
+
+int enter_wait_gone(const struct project *project, struct err *err)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+
+	if (data_dir_open(project, &data_dir, err) < 0)
+		return -1;
+	for (int waited = 0; waited < GONE_LIMIT_MS; waited += LOOK_AGAIN_MS) {
+		if (live_take(data_dir, &lock, err) == 0)
+			return 0;
+		if (err->code != ERR_BUSY)
+			return -1;
+		pause_ms(LOOK_AGAIN_MS);
+	}
+	return err_wrap(err, "the VM stopped, but its supervisor is still there");
+}

@@ -1,0 +1,19 @@
+#pragma once
+/*
+ * The way into a project's VM: connect to its supervisor, or start one first. Two clients that come
+ * at once get one supervisor; one that comes while another leaves waits for it.
+ */
+#include "base/err.h"
+#include "cli/client.h"
+#include "project/project.h"
+
+/* Connects to the running supervisor. ERR_NOT_FOUND: the VM is not running, or there is none. */
+int enter_running(const struct project *project, struct client **ret_client, struct err *err);
+
+/* Connects, starting the VM if need be, and waits until the guest is ready, saying on standard
+ * error what goes on. ERR_NOT_FOUND: the project has no VM. */
+int enter_started(const struct project *project, bool quiet, struct client **ret_client,
+		  struct err *err);
+
+/* Waits until the supervisor is gone: its lock is free. */
+int enter_wait_gone(const struct project *project, struct err *err);

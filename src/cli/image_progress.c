@@ -1,0 +1,104 @@
+#include "cli/image_progress.h"
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define LINE_MAX_BYTES 4096
+
+struct follow {
+	struct progress *progress;
+	bool done;
+	char *error;
+};
+
+static const char *after(const char *line, const char *word)
+{
+	size_t n = strlen(word);
+
+	return strncmp(line, word, n) == 0 && line[n] == ' ' ? line + n + 1 : NULL;
+}
+
+static void take_line(struct follow *follow, const char *line)
+{
+	const char *rest;
+	unsigned long long part;
+	unsigned long long total;
+
+	if ((rest = after(line, "stage"))) {
+		progress_stage(follow->progress, rest);
+	} else if ((rest = after(line, "note"))) {
+		progress_note(follow->progress, rest);
+	} else if ((rest = after(line, "error"))) {
+		free(follow->error);
+		follow->error = xstrdup(rest);
+	} else if ((rest = after(line, "progress"))) {
+		if (sscanf(rest, "%llu %llu", &part, &total) == 2)
+			progress_number(follow->progress, part, total);
+	} else if (strcmp(line, "done") == 0) {
+		follow->done = true;
+	}
+}
+
+static void take_lines(struct follow *follow, struct buf *input)
+{
+	const char *newline;
+
+	while ((newline = memchr(buf_data(input), '\n', buf_length(input)))) {
+		size_t length = (size_t)(newline - (const char *)buf_data(input));
+		auto_free char *line = xstrndup((const char *)buf_data(input), length);
+
+		take_line(follow, line);
+		buf_consume(input, length + 1);
+	}
+	if (buf_room(input) == 0)
+		buf_clear(input); /* no line of ours is that long */
+}
+
+static void read_all(struct follow *follow, int fd)
+{
+	auto_buf struct buf input;
+
+	buf_init(&input, LINE_MAX_BYTES);
+	for (;;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		int ready = poll(&p, 1, 1000);
+		char bytes[LINE_MAX_BYTES];
+		ssize_t n;
+
+		if (ready == 0)
+			progress_tick(follow->progress);
+		if (ready <= 0)
+			continue;
+		n = read(fd, bytes, buf_room(&input));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		(void)buf_append(&input, bytes, (size_t)n);
+		take_lines(follow, &input);
+	}
+}
+
+int image_progress_follow(int fd, pid_t pid, struct progress *progress, struct err *err)
+{
+	struct follow follow = {.progress = progress};
+	int wait_status = 0;
+
+	read_all(&follow, fd);
+	while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
+		;
+	auto_free char *error = follow.error;
+	if (error)
+		return err_set(err, ERR_SYSTEM, "%s", error);
+	if (follow.done && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+		return 0;
+	auto_free char *how = spawn_describe(wait_status);
+	return err_set(err, ERR_SYSTEM, "dxvm-image %s", how);
+}

@@ -1,0 +1,415 @@
+/*
+ * Theory. One poll loop over the connection, standard input, the outputs and a pipe that signal
+ * handlers write to.
+ *
+ *	stdin ──escape filter (tty)──▶ mux, as far as the window allows; no room: stdin is not
+ *polled mux ──▶ out / err buffers ──▶ stdout / stderr; consumed (credited) only once written
+ *
+ * So a slow reader of our output stops the program in the guest, not memory here: each buffer holds
+ * at most a window. Outputs are shared with other processes and stay blocking; we write only after
+ * POLLOUT, and at most PIPE_BUF bytes, which a pipe then takes without blocking.
+ *
+ * With a terminal every key goes to the guest. Without, INT, TERM, QUIT and HUP that reach us are
+ * sent on to the program, and we wait for what it makes of them.
+ */
+#include "cli/session.h"
+
+#include "base/mem.h"
+#include "base/safe_text.h"
+#include "cli/escape.h"
+#include "cli/session_env.h"
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define INPUT_CHUNK	 16384
+#define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  leave   ~~  a tilde   ~?  this help\r\n"
+
+enum stream {
+	STREAM_OUT,
+	STREAM_ERR,
+	STREAM_COUNT,
+};
+
+struct session {
+	const struct session_options *options;
+	struct client *client;
+	struct mux_channel *channel; /* NULL once closed */
+	struct buf input; /* description, then standard input: what waits for the window */
+	struct buf output[STREAM_COUNT];
+	struct escape escape;
+	bool input_ended; /* standard input is at its end */
+	bool eof_sent;
+	bool accepted;
+	bool exited;
+	bool left;  /* by ~. */
+	int status; /* of our exit, with exited */
+	bool rejected;
+	uint32_t reject_code;
+	char *reject_text;
+};
+
+static const int stream_fds[] = {[STREAM_OUT] = STDOUT_FILENO, [STREAM_ERR] = STDERR_FILENO};
+
+/* -- signals -------------------------------------------------------------------------------------
+ */
+
+static const int watched[] = {SIGWINCH, SIGINT, SIGTERM, SIGQUIT, SIGHUP};
+
+static int signal_pipe = -1;
+
+static void on_signal(int signum)
+{
+	unsigned char byte = (unsigned char)signum;
+	int saved = errno;
+
+	(void)!write(signal_pipe, &byte, 1);
+	errno = saved;
+}
+
+static int watch_signals(int *ret_read_end, struct err *err)
+{
+	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESTART};
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(err, "pipe");
+	signal_pipe = ends[1];
+	*ret_read_end = ends[0];
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+		(void)sigaction(watched[i], &action, NULL);
+	return 0;
+}
+
+static void unwatch_signals(int *read_end)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
+		(void)signal(watched[i], SIG_DFL);
+	cleanup_close(read_end);
+	cleanup_close(&signal_pipe);
+	signal_pipe = -1;
+}
+
+/* -- what the channel tells ----------------------------------------------------------------------
+ */
+
+static void on_accepted(struct mux_channel *channel, const uint8_t *payload, size_t length)
+{
+	struct session *session = mux_user(channel);
+
+	(void)payload;
+	(void)length;
+	session->accepted = true;
+}
+
+static void on_rejected(struct mux_channel *channel, uint32_t code, const char *text)
+{
+	struct session *session = mux_user(channel);
+
+	session->rejected = true;
+	session->reject_code = code;
+	session->reject_text = xstrdup(text);
+}
+
+static void on_data(struct mux_channel *channel, uint8_t flags, const uint8_t *bytes, size_t length)
+{
+	struct session *session = mux_user(channel);
+
+	/* Never over the ceiling: the mux holds the guest to the window. */
+	(void)buf_append(&session->output[flags & PROTO_DATA_STDERR ? STREAM_ERR : STREAM_OUT],
+			 bytes, length);
+}
+
+static void on_exit_status(struct mux_channel *channel, enum proto_exit how, uint32_t value)
+{
+	struct session *session = mux_user(channel);
+
+	session->exited = true;
+	session->status = how == PROTO_SIGNALED ? 128 + (int)(value & 127) : (int)(value & 255);
+}
+
+static void on_closed(struct mux_channel *channel, bool lost)
+{
+	struct session *session = mux_user(channel);
+
+	(void)lost;
+	session->channel = NULL;
+}
+
+static const struct mux_channel_ops session_ops = {
+    .accepted = on_accepted,
+    .rejected = on_rejected,
+    .data = on_data,
+    .exit = on_exit_status,
+    .closed = on_closed,
+};
+
+/* -- moving bytes --------------------------------------------------------------------------------
+ */
+
+/* As much of what waits as the window takes. EOF follows the last byte. */
+static void send_input(struct session *session)
+{
+	size_t length;
+
+	if (!session->channel || session->eof_sent)
+		return;
+	length = buf_length(&session->input);
+	if (length > mux_window(session->channel))
+		length = mux_window(session->channel);
+	if (length > 0) {
+		mux_send(session->channel, 0, buf_data(&session->input), length);
+		buf_consume(&session->input, length);
+	}
+	if (session->input_ended && buf_length(&session->input) == 0) {
+		mux_eof(session->channel);
+		session->eof_sent = true;
+	}
+}
+
+static void type(struct session *session, const char *bytes, size_t length)
+{
+	char out[INPUT_CHUNK + 1];
+
+	while (length > 0 && !session->left) {
+		size_t used = 0;
+		size_t sent = 0;
+		enum escape_action action =
+		    escape_feed(&session->escape, bytes, length, &used, out, &sent);
+
+		(void)buf_append(&session->input, out, sent);
+		bytes += used;
+		length -= used;
+		if (action == ESCAPE_LEAVE)
+			session->left = true;
+		else if (action == ESCAPE_HELP)
+			(void)!write(STDOUT_FILENO, ESCAPE_HELP_TEXT, strlen(ESCAPE_HELP_TEXT));
+	}
+}
+
+static void read_input(struct session *session)
+{
+	char bytes[INPUT_CHUNK];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0)
+		session->input_ended = true;
+	else if (session->options->tty)
+		type(session, bytes, (size_t)n);
+	else
+		(void)buf_append(&session->input, bytes, (size_t)n);
+}
+
+/* Writes once. A failing output is taken as read, as a shell pipeline does with EPIPE: the default
+ * SIGPIPE ends us before we see it. */
+static void write_output(struct session *session, enum stream stream)
+{
+	struct buf *output = &session->output[stream];
+	size_t length = buf_length(output) < PIPE_BUF ? buf_length(output) : PIPE_BUF;
+	ssize_t n = write(stream_fds[stream], buf_data(output), length);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n < 0)
+		n = (ssize_t)length;
+	else if (session->options->tty)
+		terminal_saw(buf_data(output), (size_t)n);
+	buf_consume(output, (size_t)n);
+	if (session->channel)
+		mux_consume(session->channel, (uint32_t)n);
+}
+
+static void send_window(struct session *session)
+{
+	struct message_window window;
+	auto_buf struct buf payload;
+
+	terminal_size(&window);
+	buf_init(&payload, 64);
+	(void)message_window_encode(&window, &payload);
+	(void)mux_channel_request(session->channel, PROTO_RESIZE, buf_data(&payload),
+				  buf_length(&payload));
+}
+
+static void send_signal(struct session *session, int signum)
+{
+	const uint8_t payload[] = {0, 0, 0, (uint8_t)signum};
+
+	(void)mux_channel_request(session->channel, PROTO_SIGNAL, payload, sizeof(payload));
+}
+
+/* A signal that ends us although a terminal is ours: give it back first. */
+static _Noreturn void die_of(int signum)
+{
+	terminal_restore();
+	(void)signal(signum, SIG_DFL);
+	(void)raise(signum);
+	_exit(128 + signum);
+}
+
+static void handle_signals(struct session *session, int pipe_fd)
+{
+	unsigned char signum;
+
+	while (read(pipe_fd, &signum, 1) == 1) {
+		if (session->options->tty && signum != SIGWINCH)
+			die_of(signum);
+		if (!session->channel)
+			continue;
+		if (signum != SIGWINCH)
+			send_signal(session, signum);
+		else if (session->options->tty)
+			send_window(session);
+	}
+}
+
+static bool output_waits(const struct session *session)
+{
+	return buf_length(&session->output[STREAM_OUT]) > 0 ||
+	       buf_length(&session->output[STREAM_ERR]) > 0;
+}
+
+static bool is_over(const struct session *session)
+{
+	return session->left || session->rejected || (session->exited && !output_waits(session));
+}
+
+/* Standard input is read only while the guest takes it, and never ahead of the description. */
+static bool wants_input(const struct session *session)
+{
+	return session->accepted && !session->exited && !session->input_ended &&
+	       buf_length(&session->input) == 0 && session->channel &&
+	       mux_window(session->channel) > 0;
+}
+
+static int loop(struct session *session, int signals, struct err *err)
+{
+	enum {
+		POLL_LINK,
+		POLL_SIGNALS,
+		POLL_INPUT,
+		POLL_OUT,
+		POLL_ERR,
+		POLL_COUNT,
+	};
+
+	while (!is_over(session)) {
+		struct pollfd p[POLL_COUNT] = {
+		    [POLL_LINK] = {client_fd(session->client), client_interest(session->client), 0},
+		    [POLL_SIGNALS] = {signals, POLLIN, 0},
+		    [POLL_INPUT] = {wants_input(session) ? STDIN_FILENO : -1, POLLIN, 0},
+		    [POLL_OUT] = {buf_length(&session->output[STREAM_OUT]) ? STDOUT_FILENO : -1,
+				  POLLOUT, 0},
+		    [POLL_ERR] = {buf_length(&session->output[STREAM_ERR]) ? STDERR_FILENO : -1,
+				  POLLOUT, 0},
+		};
+
+		if (poll(p, POLL_COUNT, -1) < 0 && errno != EINTR)
+			return err_sys(err, "poll");
+		if (p[POLL_SIGNALS].revents)
+			handle_signals(session, signals);
+		if (p[POLL_OUT].revents)
+			write_output(session, STREAM_OUT);
+		if (p[POLL_ERR].revents)
+			write_output(session, STREAM_ERR);
+		if (p[POLL_INPUT].revents)
+			read_input(session);
+		send_input(session);
+		/* Once it is over, a connection that goes is no loss. */
+		if (client_handle(session->client, p[POLL_LINK].revents, err) < 0 &&
+		    !session->exited && !session->rejected)
+			return -1;
+		send_input(session);
+		if (!session->channel && !session->exited && !session->rejected)
+			return err_set(err, ERR_GUEST,
+				       "the guest ended the session without a status; it may have "
+				       "been stopped (see `dxvm status`)");
+	}
+	return 0;
+}
+
+/* -- start and end -------------------------------------------------------------------------------
+ */
+
+static int open_channel(struct session *session, struct err *err)
+{
+	const struct session_options *options = session->options;
+	auto_free char **environment = session_env();
+	auto_free char *cwd = xstrdup(options->cwd);
+	struct message_session description = {
+	    .tty = options->tty,
+	    .login = !options->arguments[0],
+	    .user = (char[]){""},
+	    .cwd = cwd,
+	    .arguments = (char **)(uintptr_t)options->arguments,
+	    .environment = environment,
+	};
+	struct message_window window;
+
+	terminal_size(&window);
+	description.rows = window.rows;
+	description.columns = window.columns;
+	description.width = window.width;
+	description.height = window.height;
+	if (message_session_encode(&description, &session->input) < 0)
+		return err_set(err, ERR_USAGE,
+			       "the arguments and environment are more than %u bytes",
+			       PROTO_OPEN_MAX);
+	session->channel =
+	    mux_open(client_mux(session->client), PROTO_KIND_SESSION,
+		     (uint32_t)buf_length(&session->input), &session_ops, session, err);
+	return session->channel ? 0 : -1;
+}
+
+static int rejected_status(const struct session *session, struct err *err)
+{
+	if (session->reject_code != PROTO_NOT_FOUND && session->reject_code != PROTO_NOT_EXECUTABLE)
+		return err_set(err, ERR_GUEST, "%s", session->reject_text);
+	auto_free char *text =
+	    safe_text(session->reject_text, strlen(session->reject_text), SAFE_TEXT_LINE);
+	(void)fprintf(stderr, "dxvm: %s\n", text);
+	return session->reject_code == PROTO_NOT_FOUND ? 127 : 126;
+}
+
+static int outcome(const struct session *session, struct err *err)
+{
+	if (session->rejected)
+		return rejected_status(session, err);
+	return session->exited ? session->status : 0;
+}
+
+int session_run(struct client *client, const struct session_options *options, struct err *err)
+{
+	struct session session = {.options = options, .client = client};
+	int signals = -1;
+	int status = -1;
+
+	buf_init(&session.input, PROTO_OPEN_MAX);
+	for (int i = 0; i < STREAM_COUNT; i++)
+		buf_init(&session.output[i], PROTO_WINDOW);
+	escape_init(&session.escape);
+	/* Signals first: a resize from here on is seen, whatever size the description has. */
+	if (watch_signals(&signals, err) == 0) {
+		if (open_channel(&session, err) == 0 && (!options->tty || terminal_raw(err) == 0) &&
+		    loop(&session, signals, err) == 0)
+			status = outcome(&session, err);
+		terminal_restore();
+		unwatch_signals(&signals);
+	}
+	if (session.channel)
+		mux_set_ops(session.channel, NULL, NULL);
+	buf_done(&session.input);
+	for (int i = 0; i < STREAM_COUNT; i++)
+		buf_done(&session.output[i]);
+	free(session.reject_text);
+	return status;
+}

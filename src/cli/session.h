@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * One program in the guest, with this process's terminal or with its standard input, output and
+ * error: opens a session channel, moves the bytes, returns the program's status.
+ */
+#include "base/err.h"
+#include "cli/client.h"
+
+#include <stdbool.h>
+
+struct session_options {
+	bool tty;		/* give it a terminal; needs terminal_present() */
+	char *const *arguments; /* NULL-terminated; empty: the user's login shell */
+	const char *cwd;	/* relative to the project directory; "": that itself */
+};
+
+/* The exit status for our own exit: the program's, 128+n for signal n, 127 and 126 when it could
+ * not be run (why is on standard error). -1: the session itself failed. The terminal is restored.
+ */
+int session_run(struct client *client, const struct session_options *options, struct err *err);

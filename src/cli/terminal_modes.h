@@ -1,0 +1,27 @@
+#pragma once
+/*
+ * Follows what a session's output does to the terminal's modes (alternate screen, mouse reports,
+ * bracketed paste, cursor, keypad, colours), so that a session that ends in the middle of a
+ * full-screen program leaves the terminal as it was, and one that changed nothing prints nothing.
+ * Pure.
+ *
+ * Sequences: ECMA-48 CSI "? Pm h/l" (DEC private modes, as xterm's ctlseqs lists them), ESC = and
+ * >.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#define TERMINAL_MODES_UNDO_MAX 256
+
+struct terminal_modes {
+	uint32_t set; /* bit i: mode i of the table differs from its rest position */
+	uint8_t state;
+	uint8_t private_;
+	uint16_t number;
+	uint32_t pending; /* modes named in the sequence being read */
+};
+
+void terminal_modes_feed(struct terminal_modes *modes, const void *bytes, size_t length);
+
+/* Writes what brings every changed mode to rest into out; its length, 0 if there is nothing. */
+size_t terminal_modes_undo(const struct terminal_modes *modes, char out[TERMINAL_MODES_UNDO_MAX]);
