@@ -133,7 +133,7 @@ static int write_some(struct client *client, struct err *err)
 
 		if (n >= 0)
 			mux_sent(client->mux, (size_t)n);
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		else if (errno == EAGAIN)
 			return 0;
 		else if (errno != EINTR)
 			return connection_lost(client, strerror(errno), err);
@@ -150,7 +150,7 @@ int client_handle(struct client *client, short revents, struct err *err)
 		n = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n == 0)
 			return connection_lost(client, "its supervisor ended", err);
-		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return connection_lost(client, strerror(errno), err);
 		if (n > 0 && mux_feed(client->mux, bytes, (size_t)n, err) < 0)
 			return err_wrap(err, "the VM's supervisor");

@@ -27,32 +27,36 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* Levenshtein distance, by one row; names are short. */
+#define NAME_MAX_LENGTH 31
+
+static unsigned least_of(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* Typing errors between two words: letters added, left out, replaced, or two swapped (the optimal
+ * string alignment distance). Names are short; a longer word is close to none. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned row[64];
+	unsigned d[NAME_MAX_LENGTH + 1][NAME_MAX_LENGTH + 1];
+	size_t m = strlen(a);
 	size_t n = strlen(b);
 
-	if (n >= 63 || strlen(a) >= 63)
+	if (m > NAME_MAX_LENGTH || n > NAME_MAX_LENGTH)
 		return UINT32_MAX;
+	for (unsigned i = 0; i <= m; i++)
+		d[i][0] = i;
 	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 1; a[i - 1]; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
+		d[0][j] = j;
+	for (size_t i = 1; i <= m; i++) {
 		for (size_t j = 1; j <= n; j++) {
-			unsigned replace = diagonal + (a[i - 1] != b[j - 1]);
-			unsigned insert = row[j - 1] + 1;
-			unsigned remove = row[j] + 1;
-
-			diagonal = row[j];
-			row[j] = replace < insert ? replace : insert;
-			if (remove < row[j])
-				row[j] = remove;
+			d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
 		}
 	}
-	return row[n];
+	return d[m][n];
 }
 
 const struct command *command_suggest(const char *name)

@@ -53,7 +53,7 @@ static void write_some(struct link *link)
 
 		if (n >= 0) {
 			mux_sent(link->mux, (size_t)n);
-		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		} else if (errno == EAGAIN) {
 			break;
 		} else if (errno != EINTR) {
 			fail(link, strerror(errno));
@@ -67,7 +67,7 @@ static void read_some(struct link *link)
 	ssize_t n = recv(link->fd, bytes, sizeof(bytes), 0);
 	struct err err = ERR_INIT;
 
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
 		fail(link, strerror(errno));
