@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * Files out of Debian packages and compressed files, by libarchive. Package content comes from a
+ * signed archive, yet no entry may leave the destination, and sizes are bounded.
+ */
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Unpacks the regular files of a .deb for which `want` is true into directory `to` (made before),
+ * under their own names ("usr/bin/x"), as files of ours that are not executable. Names are given
+ * without "./" in front. Hard and symbolic links are left out. */
+int unpack_deb(const char *deb, const char *to, bool (*want)(void *ctx, const char *name),
+	       void *ctx, struct err *err);
+
+/* Reads a file of at most `max` bytes once decompressed (xz, zstd, gzip, or not compressed). */
+int unpack_read(const char *path, size_t max, uint8_t **ret_data, size_t *ret_length,
+		struct err *err);
