@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * From a data directory to what a machine boots: kernel, initrd, command line, disk. The directory
+ * may have been written by a guest or shipped in a repository: nothing in it is followed, sizes are
+ * bounded, and all must belong to the user.
+ */
+#include "base/err.h"
+#include "project/kind.h"
+
+#include <stdint.h>
+
+struct guest_boot {
+	int kernel_fd; /* read-only */
+	int initrd_fd; /* read-only; the file of the data directory with the agent added */
+	int disk_fd;   /* read-write, or -1 */
+	char *cmdline;
+};
+
+/* Opens it all; the descriptors and the string are the caller's. The disk is made longer where
+ * `disk_size` says so, never shorter. ERR_NOT_FOUND names what is missing and what to do. */
+int guest_boot_open(int data_dir, const struct kind *kind, const char *agent_program,
+		    uint64_t disk_size, struct guest_boot *ret_boot, struct err *err);
