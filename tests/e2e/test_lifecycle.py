@@ -1,0 +1,160 @@
+"""Start, stop, and what people are told on the way."""
+import os
+import signal
+import subprocess
+import threading
+
+from projects import Project, alive, wait_until
+
+
+def test_without_a_project_it_says_what_to_do(dxvm, scratch, clean_environment):
+    done = subprocess.run([dxvm], cwd=scratch, env=clean_environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, check=False)
+    assert done.returncode == 125
+    assert b"no devbox.json found in the current directory or any parent directory" in done.stderr
+
+
+def test_without_a_vm_it_says_what_to_type(dxvm, scratch, clean_environment):
+    (scratch / "p").mkdir()
+    (scratch / "p" / "devbox.json").write_text("{}")
+    done = subprocess.run([dxvm, "exec", "true"], cwd=scratch / "p", env=clean_environment,
+                          stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.returncode == 125
+    assert b"has no VM yet; make one with `dxvm install --guest debian`" in done.stderr
+
+
+def test_unknown_words_get_a_suggestion_and_status_2(dxvm, clean_environment):
+    done = subprocess.run([dxvm, "stauts"], env=clean_environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b'unknown command "stauts"; did you mean "status"?' in done.stderr
+
+
+def test_start_status_stop(project):
+    started = project.run("start")
+    assert started.returncode == 0 and b"dxvm: started in " in started.stderr
+    assert project.run("start").stderr == b""
+    assert project.status()["state"] == "running"
+    project.stop()
+    assert project.status()["state"] == "not running"
+    again = project.run("stop")
+    assert again.returncode == 0 and b"is not running" in again.stderr
+
+
+def test_the_data_directory_holds_what_the_manual_says(project):
+    project.run("start")
+    names = {path.name for path in project.data.iterdir()}
+    assert {"log", "id", "mem", "cpu", "disk", "guest", "lock"} <= names
+    assert (project.data.stat().st_mode & 0o777) == 0o700
+    assert b"supervisor of" in project.run("logs").stdout
+
+
+def test_garbage_in_a_setting_is_a_clear_error(project):
+    (project.data / "mem").write_text("plenty\n")
+    done = project.run("exec", "true")
+    assert done.returncode == 125
+    assert f"{project.data}: mem: line 1: \"plenty\" is not understood".encode() in done.stderr
+    assert (project.data / "mem").read_text() == "plenty\n"
+
+
+def test_two_and_ten_clients_at_once_from_cold_get_one_supervisor(project):
+    results = []
+
+    def one():
+        results.append(project.run("-q", "exec", "sh", "-c", "echo $PPID").stdout)
+
+    threads = [threading.Thread(target=one) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 10 and len(set(results)) == 1 and results[0].strip()
+    log = project.run("logs").stdout
+    assert log.count(b"supervisor of") == 1
+
+
+def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(project):
+    project.run("start")
+    supervisor, machine = project.processes()
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(lambda: not alive(supervisor) and not alive(machine), "both are gone", 10)
+    assert project.status()["state"] == "not running"
+    assert project.run("exec", "echo", "back").stdout == b"back\n"
+
+
+def test_a_killed_machine_ends_the_supervisor_and_the_next_start_works(project):
+    project.run("start")
+    supervisor, machine = project.processes()
+    os.kill(machine, signal.SIGKILL)
+    wait_until(lambda: not alive(supervisor), "the supervisor is gone", 10)
+    assert project.run("exec", "echo", "back").stdout == b"back\n"
+    assert b"killed by signal 9" in project.run("logs").stdout
+
+
+def test_sigterm_stops_in_order(project):
+    project.run("start")
+    pids = project.processes()
+    os.kill(pids[0], signal.SIGTERM)
+    wait_until(lambda: not any(alive(pid) for pid in pids), "both are gone", 20)
+    log = project.run("logs").stdout
+    assert b"stopping the VM" in log and b"powered off" in log
+
+
+def test_a_stop_ends_running_sessions_and_tells_them(project):
+    project.run("start")
+    child = project.popen("exec", "sleep", "300", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_until(lambda: project.status()["sessions"] == "1", "the session is there")
+    project.stop()
+    child.wait(20)
+    assert child.returncode in (125, 128 + 1, 128 + 15)
+
+
+def test_another_data_directory(dxvm, scratch, clean_environment):
+    root = scratch / "p"
+    root.mkdir()
+    (root / "devbox.json").write_text("{}")
+
+    def run(*words):
+        return subprocess.run([dxvm, "-datadir", "../elsewhere", *words], cwd=root,
+                              env=clean_environment, stdin=subprocess.DEVNULL, capture_output=True,
+                              check=False)
+
+    assert run("install", "--guest", "fake").returncode == 0
+    try:
+        assert run("exec", "echo", "hi").stdout == b"hi\n"
+        assert (scratch / "elsewhere" / "id").is_file()
+        assert not (root / ".devbox").exists()
+    finally:
+        assert run("stop").returncode == 0
+
+
+def test_install_does_not_replace_a_vm(project):
+    done = project.run("install", "--guest", "fake")
+    assert done.returncode == 125
+    assert b"has a VM already; --force replaces it" in done.stderr
+    assert project.run("install", "--guest", "fake", "--force").returncode == 0
+
+
+def test_install_while_it_runs_is_refused(project):
+    project.run("start")
+    done = project.run("install", "--guest", "fake", "--force")
+    assert done.returncode == 125
+    assert b"stop it with `dxvm stop` first" in done.stderr
+
+
+def test_paths_with_spaces_quotes_newlines_and_utf8(dxvm, scratch, clean_environment):
+    project = Project(dxvm, scratch / 'a "b" \'c\'\nd é $(x)', clean_environment, "fake")
+    try:
+        assert project.run("exec", "pwd").stdout.decode() == str(project.root) + "\n"
+    finally:
+        project.stop()
+
+
+def test_completions_name_every_command(dxvm, clean_environment):
+    for shell in ("bash", "zsh", "fish"):
+        done = subprocess.run([dxvm, "completion", shell], env=clean_environment,
+                              capture_output=True, check=True)
+        for command in (b"exec", b"install", b"stop", b"status"):
+            assert command in done.stdout
+    syntax = subprocess.run(["bash", "-n"], input=subprocess.run(
+        [dxvm, "completion", "bash"], capture_output=True, check=True).stdout, check=False)
+    assert syntax.returncode == 0
