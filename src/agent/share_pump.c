@@ -1,0 +1,473 @@
+/*
+ * Threads of the pump:
+ *
+ *	forward, one a mount	reads /dev/fuse, queues the request, writes what is due
+ *	backward		reads the port: replies go to /dev/fuse, the rest to the queue
+ *	notify			writes notifications to /dev/fuse
+ *	writer			writes what is due when no forward thread is about to
+ *
+ * Why so many. The backward thread never writes to the port: a server whose answers are not read
+ * stops reading requests, so a reader that waits for a writer waits for ever. And it never writes a
+ * notification: invalidating an inode waits for locked pages, which the next reply in the same
+ * stream may be the one to unlock. The port has one writer at a time (`writing`): whoever holds it
+ * goes on until nothing is due, the others just queue.
+ *
+ * A server that dies may leave half a frame behind. The next one starts with the hello of the dead
+ * one, whose nonce only it and we know, and then its own: found in the middle of a frame, that is
+ * the end of the frame, which is thrown away.
+ */
+#include "agent/share_pump.h"
+
+#include "agent/share_queue.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "wire/frame.h"
+#include "wire/proto.h"
+#include "wire/share_proto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#define HELLO_SIZE	(PROTO_FRAME_HEADER + 8)
+#define STREAM_SIZE	((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define THREAD_STACK	((size_t)128 << 10)
+#define NOTIFIES_MAX	4096
+#define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
+#define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
+#define OP_FORGET	2u
+#define OP_INTERRUPT	36u
+#define OP_BATCH_FORGET 42u
+
+struct notify {
+	struct list link;
+	uint32_t mount;
+	size_t length;
+	uint8_t bytes[];
+};
+
+struct pump_mount {
+	struct share_pump *pump;
+	uint32_t number;
+	int fuse; /* -1: not mounted */
+};
+
+struct share_pump {
+	int port;
+	pthread_mutex_t lock;
+	pthread_cond_t due;    /* for the writer thread */
+	pthread_cond_t room;   /* for forward threads */
+	pthread_cond_t notify; /* for the notify thread */
+	bool writing;
+	bool broken; /* the port is of no use any more */
+	struct share_queue queue;
+	struct list notifies;
+	size_t notify_count;
+	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
+	/* Of the backward thread alone. */
+	uint8_t *stream;
+	size_t used;
+	uint64_t nonce; /* of the server we hear */
+	bool lost;	/* its stream makes no sense; only the next server can end that */
+};
+
+static uint32_t get_u32(const uint8_t *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static void put_be64(uint8_t *at, uint64_t value)
+{
+	for (int i = 0; i < 8; i++)
+		at[i] = (uint8_t)(value >> (56 - 8 * i));
+}
+
+static uint64_t get_be64(const uint8_t *at)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < 8; i++)
+		value = value << 8 | at[i];
+	return value;
+}
+
+static int write_frame(int port, uint8_t type, uint32_t channel, const void *payload, size_t length)
+{
+	uint8_t header[PROTO_FRAME_HEADER];
+	uint8_t joined[512];
+	struct err err;
+
+	frame_encode(&(struct frame){.type = type, .channel = channel, .length = (uint32_t)length},
+		     header);
+	/* Most requests are small: one write, one interrupt on the host. */
+	if (length > sizeof(joined) - sizeof(header))
+		return file_write_all(port, header, sizeof(header), &err) < 0
+			   ? -1
+			   : file_write_all(port, payload, length, &err);
+	memcpy(joined, header, sizeof(header));
+	if (length)
+		memcpy(joined + sizeof(header), payload, length);
+	return file_write_all(port, joined, sizeof(header) + length, &err);
+}
+
+static int write_due(struct share_pump *pump, enum share_queue_what what,
+		     const struct share_queued *request, uint64_t nonce)
+{
+	uint8_t payload[8];
+
+	switch (what) {
+	case SHARE_QUEUE_HELLO:
+		put_be64(payload, nonce);
+		return write_frame(pump->port, SHARE_AGENT_HELLO, 0, payload, sizeof(payload));
+	case SHARE_QUEUE_QUIESCED:
+		return write_frame(pump->port, SHARE_QUIESCED, 0, NULL, 0);
+	case SHARE_QUEUE_REQUEST:
+		return write_frame(pump->port, SHARE_REQUEST, request->mount, request->bytes,
+				   request->length);
+	case SHARE_QUEUE_NOTHING:
+		break;
+	}
+	return 0;
+}
+
+/* Writes until nothing is due, unless somebody is at it. Called, and returns, with the lock held.
+ */
+static void drain(struct share_pump *pump)
+{
+	struct share_queued *request = NULL;
+	enum share_queue_what what;
+
+	if (pump->writing)
+		return;
+	pump->writing = true;
+	while (!pump->broken &&
+	       (what = share_queue_next(&pump->queue, &request)) != SHARE_QUEUE_NOTHING) {
+		uint64_t nonce = pump->queue.nonce;
+		int r;
+
+		(void)pthread_mutex_unlock(&pump->lock);
+		r = write_due(pump, what, request, nonce);
+		(void)pthread_mutex_lock(&pump->lock);
+		share_queue_written(&pump->queue);
+		(void)pthread_cond_broadcast(&pump->room);
+		if (r < 0)
+			pump->broken = true;
+	}
+	pump->writing = false;
+}
+
+static void *writer_thread(void *context)
+{
+	struct share_pump *pump = context;
+
+	(void)pthread_mutex_lock(&pump->lock);
+	while (!pump->broken) {
+		drain(pump);
+		(void)pthread_cond_wait(&pump->due, &pump->lock);
+	}
+	(void)pthread_mutex_unlock(&pump->lock);
+	return NULL;
+}
+
+/* Waits until the mount may have one more request on its way. Lock held. */
+static void wait_for_room(struct share_pump *pump, uint32_t mount)
+{
+	size_t count;
+	size_t bytes;
+
+	for (;;) {
+		share_queue_load(&pump->queue, mount, &count, &bytes);
+		if (count < SHARE_OUTSTANDING_MAX && bytes < SHARE_PUMP_BYTES_MAX)
+			return;
+		(void)pthread_cond_wait(&pump->room, &pump->lock);
+	}
+}
+
+static void *forward_thread(void *context)
+{
+	struct pump_mount *mount = context;
+	struct share_pump *pump = mount->pump;
+	auto_free uint8_t *bytes = xmalloc(SHARE_PAYLOAD_MAX);
+
+	for (;;) {
+		ssize_t n = read(mount->fuse, bytes, SHARE_PAYLOAD_MAX);
+
+		/* ENOENT: the request was taken back. */
+		if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
+			continue;
+		if (n < (ssize_t)FUSE_IN_HEADER)
+			break; /* ENODEV: unmounted */
+		uint32_t opcode = get_u32(bytes + 4);
+
+		/* Requests are never taken back: they are short, and the server has one thread. */
+		if (opcode == OP_INTERRUPT)
+			continue;
+		(void)pthread_mutex_lock(&pump->lock);
+		wait_for_room(pump, mount->number);
+		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, get_u64(bytes + 8),
+				opcode != OP_FORGET && opcode != OP_BATCH_FORGET);
+		drain(pump);
+		(void)pthread_mutex_unlock(&pump->lock);
+	}
+	log_info("share", "mount %u ended", mount->number);
+	return NULL;
+}
+
+static void *notify_thread(void *context)
+{
+	struct share_pump *pump = context;
+
+	(void)pthread_mutex_lock(&pump->lock);
+	while (!pump->broken) {
+		if (list_empty(&pump->notifies)) {
+			(void)pthread_cond_wait(&pump->notify, &pump->lock);
+			continue;
+		}
+		struct notify *notify = list_entry(pump->notifies.next, struct notify, link);
+		int fuse = pump->mounts[notify->mount].fuse;
+
+		list_remove(&notify->link);
+		pump->notify_count--;
+		(void)pthread_mutex_unlock(&pump->lock);
+		/* ENOENT only says that the kernel does not know the name or inode any more. */
+		(void)!write(fuse, notify->bytes, notify->length);
+		free(notify);
+		(void)pthread_mutex_lock(&pump->lock);
+	}
+	(void)pthread_mutex_unlock(&pump->lock);
+	return NULL;
+}
+
+/* Lock held. More than fit are dropped: the server's time-outs bound how long that can matter. */
+static void queue_notify(struct share_pump *pump, uint32_t mount, const uint8_t *bytes,
+			 size_t length)
+{
+	struct notify *notify;
+
+	if (pump->notify_count == NOTIFIES_MAX)
+		return;
+	notify = xmalloc(sizeof(*notify) + length);
+	*notify = (struct notify){.mount = mount, .length = length};
+	memcpy(notify->bytes, bytes, length);
+	list_init(&notify->link);
+	list_append(&pump->notifies, &notify->link);
+	pump->notify_count++;
+	(void)pthread_cond_signal(&pump->notify);
+}
+
+/* A frame with a FUSE message for one of the mounts. */
+static void take_message(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
+{
+	int fuse = -1;
+	bool asked = false;
+
+	if (frame->channel >= SHARE_PUMP_MOUNTS_MAX || frame->length < FUSE_OUT_HEADER ||
+	    get_u32(payload) != frame->length)
+		return;
+	(void)pthread_mutex_lock(&pump->lock);
+	fuse = pump->mounts[frame->channel].fuse;
+	if (fuse >= 0 && frame->type == SHARE_NOTIFY)
+		queue_notify(pump, frame->channel, payload, frame->length);
+	if (frame->type == SHARE_REPLY)
+		asked = share_queue_answer(&pump->queue, frame->channel, get_u64(payload + 8));
+	if (asked) {
+		(void)pthread_cond_broadcast(&pump->room);
+		if (pump->queue.quiesced_due)
+			(void)pthread_cond_signal(&pump->due);
+	}
+	(void)pthread_mutex_unlock(&pump->lock);
+	/* ENOENT: the program that asked was killed meanwhile. */
+	if (asked && fuse >= 0 && write(fuse, payload, frame->length) < 0 && errno != ENOENT)
+		log_warn("share", "the kernel refused an answer of %u bytes: %s", frame->length,
+			 strerror(errno));
+}
+
+static void take_frame(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
+{
+	if (frame->type == SHARE_REPLY || frame->type == SHARE_NOTIFY) {
+		take_message(pump, frame, payload);
+		return;
+	}
+	(void)pthread_mutex_lock(&pump->lock);
+	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
+		pump->nonce = get_be64(payload);
+		share_queue_hello(&pump->queue, pump->nonce);
+	} else if (frame->type == SHARE_QUIESCE) {
+		share_queue_hold(&pump->queue);
+	} else if (frame->type == SHARE_RESUME) {
+		share_queue_go_on(&pump->queue);
+	}
+	(void)pthread_cond_signal(&pump->due);
+	(void)pthread_mutex_unlock(&pump->lock);
+}
+
+/* The hello of the server we hear, which none but the next one says again. Looks at the bytes that
+ * came since `from`; 0 or how many bytes of the stream it ends. */
+static size_t find_end_of_server(const struct share_pump *pump, size_t from)
+{
+	uint8_t hello[HELLO_SIZE];
+	size_t back = from < HELLO_SIZE - 1 ? from : HELLO_SIZE - 1;
+	const uint8_t *found;
+
+	if (pump->nonce == 0)
+		return 0;
+	frame_encode(&(struct frame){.type = SHARE_SERVER_HELLO, .length = 8}, hello);
+	put_be64(hello + PROTO_FRAME_HEADER, pump->nonce);
+	found = memmem(pump->stream + from - back, pump->used - from + back, hello, sizeof(hello));
+	return found ? (size_t)(found - pump->stream) + sizeof(hello) : 0;
+}
+
+/* Works off the whole frames in the stream. -1: this is no stream of frames. */
+static int take_stream(struct share_pump *pump)
+{
+	size_t at = 0;
+	struct frame frame;
+
+	while (pump->used - at >= PROTO_FRAME_HEADER) {
+		if (!frame_decode(pump->stream + at, SHARE_PAYLOAD_MAX, &frame))
+			return -1;
+		if (pump->used - at < PROTO_FRAME_HEADER + frame.length)
+			break;
+		take_frame(pump, &frame, pump->stream + at + PROTO_FRAME_HEADER);
+		at += PROTO_FRAME_HEADER + frame.length;
+	}
+	memmove(pump->stream, pump->stream + at, pump->used - at);
+	pump->used -= at;
+	return 0;
+}
+
+/* As much as the hello of the next server may have begun in. */
+static void keep_tail(struct share_pump *pump)
+{
+	size_t tail = pump->used < HELLO_SIZE - 1 ? pump->used : HELLO_SIZE - 1;
+
+	memmove(pump->stream, pump->stream + pump->used - tail, tail);
+	pump->used = tail;
+}
+
+static void *backward_thread(void *context)
+{
+	struct share_pump *pump = context;
+
+	for (;;) {
+		ssize_t n = read(pump->port, pump->stream + pump->used, STREAM_SIZE - pump->used);
+		size_t from = pump->used;
+		size_t end;
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			break;
+		/* No host end: it may come back, and nothing tells when. */
+		if (n == 0) {
+			if (usleep(10000) < 0 && errno != EINTR)
+				break;
+			continue;
+		}
+		pump->used += (size_t)n;
+		end = find_end_of_server(pump, from);
+		if (end) {
+			memmove(pump->stream, pump->stream + end, pump->used - end);
+			pump->used -= end;
+			pump->nonce = 0;
+			pump->lost = false;
+		}
+		if (!pump->lost && take_stream(pump) < 0) {
+			log_error("share", "the host sent something that is no frame; "
+					   "the share stops until its server is started again");
+			pump->lost = true;
+		}
+		if (pump->lost)
+			keep_tail(pump);
+	}
+	log_error("share", "read the port: %s", strerror(errno));
+	(void)pthread_mutex_lock(&pump->lock);
+	pump->broken = true;
+	(void)pthread_cond_broadcast(&pump->due);
+	(void)pthread_cond_broadcast(&pump->notify);
+	(void)pthread_mutex_unlock(&pump->lock);
+	return NULL;
+}
+
+static int start_thread(void *(*run)(void *), void *context, struct err *err)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int r;
+
+	(void)pthread_attr_init(&attributes);
+	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
+	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attributes, run, context);
+	(void)pthread_attr_destroy(&attributes);
+	if (r != 0) {
+		errno = r;
+		return err_sys(err, "start a thread of the share");
+	}
+	return 0;
+}
+
+struct share_pump *share_pump_start(int port_fd, struct err *err)
+{
+	struct share_pump *pump = xcalloc(1, sizeof(*pump));
+
+	pump->port = port_fd;
+	(void)pthread_mutex_init(&pump->lock, NULL);
+	(void)pthread_cond_init(&pump->due, NULL);
+	(void)pthread_cond_init(&pump->room, NULL);
+	(void)pthread_cond_init(&pump->notify, NULL);
+	share_queue_init(&pump->queue);
+	list_init(&pump->notifies);
+	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
+		pump->mounts[i] = (struct pump_mount){.pump = pump, .number = i, .fuse = -1};
+	pump->stream = xmalloc(STREAM_SIZE);
+	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
+	if (file_set_nonblock(port_fd, false, err) < 0 ||
+	    start_thread(backward_thread, pump, err) < 0 ||
+	    start_thread(notify_thread, pump, err) < 0 ||
+	    start_thread(writer_thread, pump, err) < 0)
+		return NULL;
+	return pump;
+}
+
+int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path, bool read_only,
+		     struct err *err)
+{
+	unsigned long flags = MS_NOSUID | MS_NODEV | (read_only ? MS_RDONLY : 0);
+	struct pump_mount *entry;
+	char options[128];
+	auto_close int fuse = -1;
+
+	if (number >= SHARE_PUMP_MOUNTS_MAX || pump->mounts[number].fuse >= 0)
+		return err_set(err, ERR_INVALID, "share %u cannot be mounted (again)", number);
+	entry = &pump->mounts[number];
+	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fuse < 0)
+		return err_sys(err, "open /dev/fuse");
+	(void)snprintf(options, sizeof(options),
+		       "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other",
+		       fuse);
+	if (mount("dxvm", path, "fuse.dxvm", flags, options) < 0)
+		return err_sys(err, "mount share %u at %s", number, path);
+	(void)pthread_mutex_lock(&pump->lock);
+	entry->fuse = take_fd(&fuse);
+	(void)pthread_mutex_unlock(&pump->lock);
+	return start_thread(forward_thread, entry, err);
+}

@@ -1,0 +1,95 @@
+/*
+ * From the host's attributes to what the guest sees: one pair of ids is mapped and everybody else
+ * is nobody, setuid and setgid bits are not shown, the inode number is the host's own (git compares
+ * it with its index).
+ */
+#include "share/internal.h"
+
+static uint32_t uid_of(const struct share *share, uint32_t uid)
+{
+	return uid == share->config.host_uid ? share->config.guest_uid : NOBODY;
+}
+
+static uint32_t gid_of(const struct share *share, uint32_t gid)
+{
+	return gid == share->config.host_gid ? share->config.guest_gid : NOBODY;
+}
+
+/* Linux's layout of a device number in FUSE: 12 bits of major, 20 of minor. Devices are only shown,
+ * never made or opened, so a host with another layout may show what it likes. */
+static uint32_t rdev_of(uint64_t rdev)
+{
+	uint32_t major = (uint32_t)(rdev >> 8) & 0xfff;
+	uint32_t minor = (uint32_t)(rdev & 0xff) | ((uint32_t)(rdev >> 12) & 0xfff00);
+
+	return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);
+}
+
+void attr_fill(const struct share *share, const struct node *node, const struct os_stat *stat,
+	       struct fuse_attr *ret_attr)
+{
+	(void)node;
+	*ret_attr = (struct fuse_attr){
+	    .ino = stat->ino,
+	    .size = stat->size,
+	    .blocks = stat->blocks,
+	    .atime = (uint64_t)stat->atime.tv_sec,
+	    .mtime = (uint64_t)stat->mtime.tv_sec,
+	    .ctime = (uint64_t)stat->ctime.tv_sec,
+	    .atimensec = (uint32_t)stat->atime.tv_nsec,
+	    .mtimensec = (uint32_t)stat->mtime.tv_nsec,
+	    .ctimensec = (uint32_t)stat->ctime.tv_nsec,
+	    .mode = stat->mode & (S_IFMT | 01777),
+	    .nlink = stat->nlink,
+	    .uid = uid_of(share, stat->uid),
+	    .gid = gid_of(share, stat->gid),
+	    .rdev = rdev_of(stat->rdev),
+	    .blksize = stat->blksize,
+	};
+}
+
+void attr_fill_gone(const struct share *share, const struct node *node, struct fuse_attr *ret_attr)
+{
+	*ret_attr = (struct fuse_attr){
+	    .ino = node->key.ino,
+	    .size = node->seen.size,
+	    .blocks = (node->seen.size + 511) / 512,
+	    .atime = (uint64_t)node->seen.mtime.tv_sec,
+	    .mtime = (uint64_t)node->seen.mtime.tv_sec,
+	    .ctime = (uint64_t)node->seen.ctime.tv_sec,
+	    .atimensec = (uint32_t)node->seen.mtime.tv_nsec,
+	    .mtimensec = (uint32_t)node->seen.mtime.tv_nsec,
+	    .ctimensec = (uint32_t)node->seen.ctime.tv_nsec,
+	    .mode = node->key.type | (node->seen.mode & 01777),
+	    .uid = share->config.guest_uid,
+	    .gid = share->config.guest_gid,
+	    .blksize = 4096,
+	};
+}
+
+void attr_fill_devbox(const struct share *share, struct fuse_attr *ret_attr)
+{
+	*ret_attr = (struct fuse_attr){
+	    .ino = NODE_DEVBOX,
+	    .mode = S_IFDIR | 0755,
+	    .nlink = 2,
+	    .uid = share->config.guest_uid,
+	    .gid = share->config.guest_gid,
+	    .blksize = 4096,
+	};
+}
+
+void attr_note_seen(struct node *node, const struct os_stat *stat)
+{
+	node->seen = (struct node_seen){
+	    .size = stat->size,
+	    .mtime = stat->mtime,
+	    .ctime = stat->ctime,
+	    .mode = stat->mode & 07777,
+	};
+}
+
+mode_t attr_host_mode(uint32_t mode)
+{
+	return (mode_t)(mode & 01777);
+}

@@ -1,0 +1,102 @@
+#pragma once
+/*
+ * What the files of the share have in common; nobody outside includes this.
+ *
+ * A request is a `struct call`. A handler (share.c has the table) parses the body with call_take
+ * and call_take_name, does its work, and puts the answer with call_put; it returns 0 or a negative
+ * errno, and then nothing it put is sent.
+ */
+#include "share/fuse_proto.h"
+#include "share/node.h"
+#include "share/os.h"
+#include "share/share.h"
+
+#define NOBODY		 65534u
+#define PROTECTED_MAX	 32
+#define FILES_IDLE_MS	 500 /* then a writable descriptor is closed: no ETXTBSY on the host */
+#define FILES_PINNED_MAX 256
+
+struct share {
+	struct share_config config;
+	char *root_name;
+	struct node_table nodes;
+	struct node *root;
+	struct node *devbox; /* NULL without local_devbox */
+	struct node_key hidden;
+	bool has_hidden;
+	struct node_key protected[PROTECTED_MAX]; /* directories above the hidden one */
+	size_t protected_count;
+	struct list open; /* nodes with a descriptor, least recently used first */
+	size_t open_count;
+	size_t pinned_count;
+	uint64_t now_ms;
+};
+
+struct call {
+	struct share *share;
+	const struct fuse_in_header *in;
+	struct node *node; /* of the header's nodeid; known to the guest */
+	const uint8_t *body;
+	size_t length;
+	struct buf *reply;
+};
+
+/* Copies the next `size` bytes of the body; -EINVAL when there are fewer. */
+int call_take(struct call *call, void *ret, size_t size);
+/* The next NUL-terminated string of the body, at most 4095 bytes; valid as long as the request. */
+int call_take_string(struct call *call, const char **ret_string);
+/* The same, checked to be one component of a path. */
+int call_take_name(struct call *call, const char **ret_name);
+int call_put(struct call *call, const void *data, size_t size);
+int call_put_attr(struct call *call, struct node *node, const struct os_stat *stat);
+
+/* A node that the guest holds a lookup of; NULL for ids that are forged, late or unknown. */
+struct node *share_node(struct share *share, uint64_t id);
+/* 0, or why nothing may be written: -EROFS. */
+int share_writable(const struct share *share);
+/* Whether this is the pinned .devbox, however it is spelled. */
+bool share_is_pinned(const struct share *share, const struct node *parent, const char *name);
+/* Whether the object is the hidden directory, or one above it that must stay where it is. */
+bool share_is_hidden(const struct share *share, const struct os_stat *stat);
+bool share_is_protected(const struct share *share, const struct os_stat *stat);
+const char *share_name_of(const struct share *share, const struct node *node);
+
+void attr_fill(const struct share *share, const struct node *node, const struct os_stat *stat,
+	       struct fuse_attr *ret_attr);
+/* For a node of which only the memory is left. */
+void attr_fill_gone(const struct share *share, const struct node *node, struct fuse_attr *ret_attr);
+void attr_fill_devbox(const struct share *share, struct fuse_attr *ret_attr);
+void attr_note_seen(struct node *node, const struct os_stat *stat);
+/* The host's mode for one the guest asks for. */
+mode_t attr_host_mode(uint32_t mode);
+
+/* Finds what has this name, makes or finds its node, places it, counts a lookup. */
+int entry_find(struct share *share, struct node *parent, int dir, const char *name,
+	       struct fuse_entry_out *ret_entry);
+int entry_reply(struct call *call, struct node *parent, int dir, const char *name);
+
+int op_init(struct call *call);
+int op_lookup(struct call *call);
+int op_forget(struct call *call);
+int op_batch_forget(struct call *call);
+int op_getattr(struct call *call);
+int op_setattr(struct call *call);
+int op_readlink(struct call *call);
+int op_statfs(struct call *call);
+int op_read(struct call *call);
+int op_write(struct call *call);
+int op_fsync(struct call *call);
+int op_fallocate(struct call *call);
+int op_lseek(struct call *call);
+int op_copy_file_range(struct call *call);
+int op_readdir(struct call *call);
+int op_readdirplus(struct call *call);
+int op_fsyncdir(struct call *call);
+int op_mknod(struct call *call);
+int op_mkdir(struct call *call);
+int op_symlink(struct call *call);
+int op_link(struct call *call);
+int op_unlink(struct call *call);
+int op_rmdir(struct call *call);
+int op_rename(struct call *call);
+int op_rename2(struct call *call);

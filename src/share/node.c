@@ -1,0 +1,227 @@
+#include "share/node.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BUCKETS 1024
+
+void node_table_init(struct node_table *table, size_t max)
+{
+	*table = (struct node_table){
+	    .by_id = xcalloc(FIRST_BUCKETS, sizeof(struct node *)),
+	    .by_key = xcalloc(FIRST_BUCKETS, sizeof(struct node *)),
+	    .buckets = FIRST_BUCKETS,
+	    .max = max,
+	    .next_id = NODE_FIRST,
+	};
+}
+
+static void free_node(struct node *node)
+{
+	free(node->name);
+	free(node);
+}
+
+void node_table_done(struct node_table *table)
+{
+	for (size_t i = 0; table->by_id && i < table->buckets; i++) {
+		for (struct node *node = table->by_id[i]; node;) {
+			struct node *next = node->next_by_id;
+
+			free_node(node);
+			node = next;
+		}
+	}
+	free(table->by_id);
+	free(table->by_key);
+	*table = (struct node_table){.max = table->max};
+}
+
+/* Mixes all bits into the low ones (the finalizer of splitmix64). Inode numbers are chosen by the
+ * host's file system, not by the guest, so no secret is needed. */
+static size_t slot(const struct node_table *table, uint64_t x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return (size_t)(x ^ (x >> 31)) & (table->buckets - 1);
+}
+
+static size_t key_slot(const struct node_table *table, const struct node_key *key)
+{
+	return slot(table, key->ino ^ (key->dev << 40));
+}
+
+struct node_key node_key_of(const struct os_stat *stat)
+{
+	return (struct node_key){
+	    .dev = stat->dev,
+	    .ino = stat->ino,
+	    .btime_sec = stat->btime.tv_sec,
+	    .btime_nsec = (uint32_t)stat->btime.tv_nsec,
+	    .type = stat->mode & S_IFMT,
+	};
+}
+
+bool node_key_equal(const struct node_key *a, const struct node_key *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->btime_sec == b->btime_sec &&
+	       a->btime_nsec == b->btime_nsec && a->type == b->type;
+}
+
+struct node *node_by_id(const struct node_table *table, uint64_t id)
+{
+	struct node *node = table->by_id[slot(table, id)];
+
+	while (node && node->id != id)
+		node = node->next_by_id;
+	return node;
+}
+
+struct node *node_by_key(const struct node_table *table, const struct node_key *key)
+{
+	struct node *node = table->by_key[key_slot(table, key)];
+
+	while (node &&
+	       (!node_key_equal(&node->key, key) || (node->place == NODE_GONE && !node->fd_pinned)))
+		node = node->next_by_key;
+	return node;
+}
+
+static void hash(struct node_table *table, struct node *node)
+{
+	struct node **id = &table->by_id[slot(table, node->id)];
+	struct node **key = &table->by_key[key_slot(table, &node->key)];
+
+	node->next_by_id = *id;
+	*id = node;
+	node->next_by_key = *key;
+	*key = node;
+}
+
+static void unhash_key(struct node_table *table, struct node *node)
+{
+	struct node **link = &table->by_key[key_slot(table, &node->key)];
+
+	while (*link != node)
+		link = &(*link)->next_by_key;
+	*link = node->next_by_key;
+}
+
+static void unhash_id(struct node_table *table, struct node *node)
+{
+	struct node **link = &table->by_id[slot(table, node->id)];
+
+	while (*link != node)
+		link = &(*link)->next_by_id;
+	*link = node->next_by_id;
+}
+
+static void grow(struct node_table *table)
+{
+	struct node **old = table->by_id;
+	size_t old_buckets = table->buckets;
+
+	free(table->by_key);
+	table->buckets *= 2;
+	table->by_id = xcalloc(table->buckets, sizeof(struct node *));
+	table->by_key = xcalloc(table->buckets, sizeof(struct node *));
+	for (size_t i = 0; i < old_buckets; i++) {
+		for (struct node *node = old[i]; node;) {
+			struct node *next = node->next_by_id;
+
+			hash(table, node);
+			node = next;
+		}
+	}
+	free(old);
+}
+
+struct node *node_add(struct node_table *table, uint64_t id, const struct node_key *key)
+{
+	struct node *node;
+
+	if (table->count >= table->max)
+		return NULL;
+	if (table->count >= table->buckets)
+		grow(table);
+	node = xcalloc(1, sizeof(*node));
+	node->id = id ? id : table->next_id++;
+	node->key = *key;
+	node->place = NODE_GONE;
+	node->fd = -1;
+	list_init(&node->open);
+	hash(table, node);
+	table->count++;
+	return node;
+}
+
+bool node_is_below(const struct node *node, const struct node *ancestor)
+{
+	while (node && node != ancestor)
+		node = node->parent;
+	return node != NULL;
+}
+
+bool node_move(struct node_table *table, struct node *node, struct node *parent, const char *name)
+{
+	struct node *old = node->parent;
+
+	if (node->place == NODE_IN_TREE && node->parent == parent && strcmp(node->name, name) == 0)
+		return true;
+	if (node_is_below(parent, node))
+		return false;
+	parent->children++;
+	if (old)
+		old->children--;
+	node->parent = parent;
+	node->place = NODE_IN_TREE;
+	if (!node->name || strcmp(node->name, name) != 0) {
+		free(node->name);
+		node->name = xstrdup(name);
+	}
+	node_release(table, old);
+	return true;
+}
+
+void node_leave(struct node_table *table, struct node *node, enum node_place place)
+{
+	struct node *old = node->parent;
+
+	if (old)
+		old->children--;
+	node->parent = NULL;
+	node->place = place;
+	free(node->name);
+	node->name = NULL;
+	node_release(table, old);
+}
+
+void node_set_key(struct node_table *table, struct node *node, const struct node_key *key)
+{
+	struct node **link;
+
+	unhash_key(table, node);
+	node->key = *key;
+	link = &table->by_key[key_slot(table, key)];
+	node->next_by_key = *link;
+	*link = node;
+}
+
+void node_release(struct node_table *table, struct node *node)
+{
+	while (node && node->id >= NODE_FIRST && node->lookups == 0 && node->children == 0) {
+		struct node *parent = node->parent;
+
+		if (table->on_free)
+			table->on_free(table->context, node);
+		if (parent)
+			parent->children--;
+		unhash_id(table, node);
+		unhash_key(table, node);
+		table->count--;
+		free_node(node);
+		node = parent;
+	}
+}

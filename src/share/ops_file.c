@@ -1,0 +1,181 @@
+/*
+ * Requests about a file's content. Offsets and sizes are the guest's word and are checked against
+ * what a file and an answer can hold before they are used.
+ */
+#include "share/fd_cache.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define COPY_MAX (16u << 20) /* of one COPY_FILE_RANGE: nobody else is served meanwhile */
+
+static bool range_ok(uint64_t offset, uint64_t length)
+{
+	return offset <= INT64_MAX && length <= (uint64_t)INT64_MAX - offset;
+}
+
+int op_read(struct call *call)
+{
+	struct fuse_read_in in;
+	uint8_t *space;
+	size_t used = 0;
+	int r = call_take(call, &in, sizeof(in));
+	int fd;
+
+	if (r < 0)
+		return r;
+	if (in.size > SHARE_READ_MAX || !range_ok(in.offset, in.size))
+		return -EINVAL;
+	fd = fd_cache_get(call->share, call->node, false);
+	if (fd < 0)
+		return fd;
+	space = buf_reserve(call->reply, in.size);
+	if (!space)
+		return -EIO;
+	while (used < in.size) {
+		ssize_t n = pread(fd, space + used, in.size - used, (off_t)(in.offset + used));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		used += (size_t)n;
+	}
+	buf_commit(call->reply, used);
+	return 0;
+}
+
+int op_write(struct call *call)
+{
+	struct fuse_write_in in;
+	struct fuse_write_out out = {0};
+	int r = call_take(call, &in, sizeof(in));
+	int fd;
+
+	if (r == 0)
+		r = share_writable(call->share);
+	if (r < 0)
+		return r;
+	if (in.size > SHARE_READ_MAX || in.size > call->length || !range_ok(in.offset, in.size))
+		return -EINVAL;
+	fd = fd_cache_get(call->share, call->node, true);
+	if (fd < 0)
+		return fd;
+	while (out.size < in.size) {
+		ssize_t n = pwrite(fd, call->body + out.size, in.size - out.size,
+				   (off_t)(in.offset + out.size));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && out.size == 0)
+			return -errno;
+		if (n <= 0)
+			break;
+		out.size += (uint32_t)n;
+	}
+	return call_put(call, &out, sizeof(out));
+}
+
+int op_fsync(struct call *call)
+{
+	struct fuse_fsync_in in;
+	int r = call_take(call, &in, sizeof(in));
+	int fd;
+
+	if (r < 0)
+		return r;
+	/* Syncing needs no right to write; the content may have come through an earlier one. */
+	fd = fd_cache_get(call->share, call->node, false);
+	if (fd < 0)
+		return fd;
+#ifdef __linux__
+	r = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) ? fdatasync(fd) : fsync(fd);
+#else
+	r = fsync(fd);
+#endif
+	return r < 0 ? -errno : 0;
+}
+
+int op_fallocate(struct call *call)
+{
+	static const uint32_t modes[] = {
+	    0, FUSE_FALLOC_KEEP_SIZE, FUSE_FALLOC_PUNCH | FUSE_FALLOC_KEEP_SIZE, FUSE_FALLOC_ZERO,
+	    FUSE_FALLOC_ZERO | FUSE_FALLOC_KEEP_SIZE};
+	struct fuse_fallocate_in in;
+	bool known = false;
+	int r = call_take(call, &in, sizeof(in));
+	int fd;
+
+	if (r == 0)
+		r = share_writable(call->share);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		known = known || modes[i] == in.mode;
+	if (!known)
+		return -EOPNOTSUPP;
+	if (in.length == 0 || !range_ok(in.offset, in.length))
+		return -EINVAL;
+	fd = fd_cache_get(call->share, call->node, true);
+	if (fd < 0)
+		return fd;
+	return os_fallocate(fd, in.mode, (off_t)in.offset, (off_t)in.length);
+}
+
+int op_lseek(struct call *call)
+{
+	struct fuse_lseek_in in;
+	struct fuse_lseek_out out;
+	off_t at;
+	int r = call_take(call, &in, sizeof(in));
+	int fd;
+
+	if (r < 0)
+		return r;
+	if ((in.whence != FUSE_SEEK_DATA && in.whence != FUSE_SEEK_HOLE) || !range_ok(in.offset, 0))
+		return -EINVAL;
+	fd = fd_cache_get(call->share, call->node, false);
+	if (fd < 0)
+		return fd;
+	at = os_seek(fd, (off_t)in.offset, in.whence);
+	if (at < 0)
+		return (int)at;
+	out.offset = (uint64_t)at;
+	return call_put(call, &out, sizeof(out));
+}
+
+int op_copy_file_range(struct call *call)
+{
+	struct fuse_copy_file_range_in in;
+	struct fuse_write_out out = {0};
+	struct node *to;
+	ssize_t n;
+	int r = call_take(call, &in, sizeof(in));
+	int from_fd;
+	int to_fd;
+
+	if (r == 0)
+		r = share_writable(call->share);
+	if (r < 0)
+		return r;
+	to = share_node(call->share, in.nodeid_out);
+	if (!to)
+		return -ESTALE;
+	if (in.len > COPY_MAX)
+		in.len = COPY_MAX;
+	if (in.flags != 0 || !range_ok(in.off_in, in.len) || !range_ok(in.off_out, in.len))
+		return -EINVAL;
+	/* In this order: opening the second must not push the first out of the cache, and it does
+	 * not, since the cache holds more than one. Within one file there is one descriptor. */
+	from_fd = fd_cache_get(call->share, call->node, to == call->node);
+	to_fd = from_fd < 0 ? from_fd : fd_cache_get(call->share, to, true);
+	if (to_fd < 0)
+		return to_fd;
+	n = os_copy_range(from_fd, (off_t)in.off_in, to_fd, (off_t)in.off_out, (size_t)in.len);
+	if (n < 0)
+		return (int)n == -EXDEV ? -EOPNOTSUPP : (int)n;
+	out.size = (uint32_t)n;
+	return call_put(call, &out, sizeof(out));
+}

@@ -1,0 +1,338 @@
+/*
+ * Requests that make, remove and move names. Every one passes the boundary first: nothing becomes
+ * `.devbox/vm`, be it by name, by a directory that comes to be called .devbox, or by a link.
+ */
+#include "share/boundary.h"
+#include "share/locate.h"
+#include "share/orphan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Whether `name` may be made in a directory; -EACCES is the boundary's word. */
+static int may_make(struct share *share, struct node *parent, const char *name, bool directory)
+{
+	int r = share_writable(share);
+
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(parent->key.type))
+		return -ENOTDIR;
+	if (parent == share->devbox || share_is_pinned(share, parent, name))
+		return -EACCES;
+	if (boundary_hides(share_name_of(share, parent), name))
+		return -EACCES;
+	/* Only a directory is called .devbox: a link of that name could lead to any `vm`. */
+	if (!directory && boundary_is_devbox(name))
+		return -EACCES;
+	return 0;
+}
+
+static int may_remove(struct share *share, struct node *parent, const char *name)
+{
+	int r = share_writable(share);
+
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(parent->key.type))
+		return -ENOTDIR;
+	if (share_is_pinned(share, parent, name))
+		return -EACCES;
+	if (parent == share->devbox || boundary_hides(share_name_of(share, parent), name))
+		return -ENOENT;
+	return 0;
+}
+
+/* Takes a name and opens the directory it is to be made in. */
+static int begin_make(struct call *call, bool directory, const char **ret_name,
+		      struct locate *ret_at)
+{
+	const char *name;
+	int r = call_take_name(call, &name);
+
+	if (r == 0)
+		r = may_make(call->share, call->node, name, directory);
+	if (r == 0)
+		r = locate_dir(call->share, call->node, ret_at);
+	if (r == 0)
+		*ret_name = name;
+	return r;
+}
+
+int op_mknod(struct call *call)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	struct fuse_mknod_in in;
+	const char *name;
+	mode_t mode;
+	int r = call_take(call, &in, sizeof(in));
+
+	if (r == 0)
+		r = begin_make(call, false, &name, &at);
+	if (r < 0)
+		return r;
+	mode = attr_host_mode(in.mode);
+	if (S_ISREG(in.mode)) {
+		int fd = openat(at.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+				mode);
+
+		r = fd < 0 ? -errno : close(fd);
+	} else if (S_ISFIFO(in.mode)) {
+		r = os_mkfifo(at.dir, name, mode);
+	} else if (S_ISSOCK(in.mode)) {
+		r = os_mksock(at.dir, name, mode);
+	} else {
+		r = -EPERM;
+	}
+	return r < 0 ? r : entry_reply(call, call->node, at.dir, name);
+}
+
+int op_mkdir(struct call *call)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	struct fuse_mkdir_in in;
+	const char *name;
+	int r = call_take(call, &in, sizeof(in));
+
+	if (r == 0)
+		r = begin_make(call, true, &name, &at);
+	if (r < 0)
+		return r;
+	if (mkdirat(at.dir, name, attr_host_mode(in.mode)) < 0)
+		return -errno;
+	return entry_reply(call, call->node, at.dir, name);
+}
+
+int op_symlink(struct call *call)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	const char *target;
+	const char *name;
+	int r = begin_make(call, false, &name, &at);
+
+	if (r == 0)
+		r = call_take_string(call, &target);
+	if (r < 0)
+		return r;
+	if (symlinkat(target, at.dir, name) < 0)
+		return -errno;
+	return entry_reply(call, call->node, at.dir, name);
+}
+
+int op_link(struct call *call)
+{
+	auto_locate struct locate to = LOCATE_INIT;
+	auto_locate struct locate from = LOCATE_INIT;
+	struct fuse_link_in in;
+	struct os_stat stat;
+	const char *name;
+	struct node *node;
+	int r = call_take(call, &in, sizeof(in));
+
+	if (r == 0)
+		r = begin_make(call, false, &name, &to);
+	if (r < 0)
+		return r;
+	node = share_node(call->share, in.oldnodeid);
+	if (!node)
+		return -ESTALE;
+	if (S_ISDIR(node->key.type))
+		return -EPERM;
+	if (node->place != NODE_IN_TREE)
+		return -ENOENT; /* as for any file without a name */
+	r = locate_object(call->share, node, &from, &stat);
+	if (r < 0)
+		return r;
+	if (linkat(from.dir, from.name, to.dir, name, 0) < 0)
+		return -errno;
+	return entry_reply(call, call->node, to.dir, name);
+}
+
+int op_unlink(struct call *call)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	struct os_stat stat;
+	const char *name;
+	int r = call_take_name(call, &name);
+
+	if (r == 0)
+		r = may_remove(call->share, call->node, name);
+	if (r == 0)
+		r = locate_dir(call->share, call->node, &at);
+	if (r == 0)
+		r = os_stat_at(at.dir, name, &stat);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(stat.mode))
+		return -EISDIR;
+	return orphan_unlink(call->share, call->node, at.dir, name, &stat);
+}
+
+int op_rmdir(struct call *call)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	struct os_stat stat;
+	struct node_key key;
+	struct node *node;
+	const char *name;
+	int r = call_take_name(call, &name);
+
+	if (r == 0)
+		r = may_remove(call->share, call->node, name);
+	if (r == 0)
+		r = locate_dir(call->share, call->node, &at);
+	if (r == 0)
+		r = os_stat_at(at.dir, name, &stat);
+	if (r < 0)
+		return r;
+	if (share_is_protected(call->share, &stat))
+		return -EACCES;
+	if (unlinkat(at.dir, name, AT_REMOVEDIR) < 0)
+		return -errno;
+	key = node_key_of(&stat);
+	node = node_by_key(&call->share->nodes, &key);
+	if (node && node->id >= NODE_FIRST)
+		node_leave(&call->share->nodes, node, NODE_GONE);
+	return 0;
+}
+
+/* One end of a rename. */
+struct end {
+	struct node *dir;
+	const char *name;
+	struct locate at;
+	struct os_stat stat;
+	bool exists;
+};
+
+/* Whether what is at `from` may get the name `to`. A directory that is or comes to be called
+ * .devbox must not hold anything that the name hides, or it would be seen, or made, by the move. */
+static int may_become(struct share *share, const struct end *from, const struct end *to)
+{
+	bool special = boundary_is_devbox(from->name) || boundary_is_devbox(to->name);
+
+	if (share_is_protected(share, &from->stat))
+		return -EACCES;
+	if (S_ISDIR(from->stat.mode))
+		return special && boundary_holds_vm(from->at.dir, from->name) ? -EACCES : 0;
+	return boundary_is_devbox(to->name) ? -EACCES : 0;
+}
+
+static int begin_end(struct share *share, struct end *end, bool must_exist)
+{
+	int r = locate_dir(share, end->dir, &end->at);
+
+	if (r == 0) {
+		r = os_stat_at(end->at.dir, end->name, &end->stat);
+		end->exists = r == 0;
+		if (r == -ENOENT && !must_exist)
+			r = 0;
+	}
+	return r;
+}
+
+static void moved(struct share *share, const struct end *from, const struct end *to)
+{
+	struct node_key key = node_key_of(&from->stat);
+	struct node *node = node_by_key(&share->nodes, &key);
+
+	if (node && node->id >= NODE_FIRST && node->place == NODE_IN_TREE &&
+	    !node_move(&share->nodes, node, to->dir, to->name))
+		node_leave(&share->nodes, node, NODE_GONE);
+}
+
+/* The rename itself, with a replaced file kept for those who have it open. */
+static int replace(struct share *share, const struct end *from, const struct end *to)
+{
+	bool same = to->exists && os_same_object(&from->stat, &to->stat);
+	struct node *kept = NULL;
+	struct node_key key;
+	int r;
+
+	if (to->exists && !same && !S_ISDIR(to->stat.mode))
+		kept = orphan_prepare(share, to->dir, to->at.dir, to->name, &to->stat);
+	r = os_rename(from->at.dir, from->name, to->at.dir, to->name, 0);
+	if (r < 0) {
+		orphan_abort(share, kept);
+		return r;
+	}
+	if (same)
+		return 0; /* two names of one file: nothing happened */
+	orphan_commit(share, kept);
+	if (to->exists && S_ISDIR(to->stat.mode)) {
+		key = node_key_of(&to->stat);
+		kept = node_by_key(&share->nodes, &key);
+		if (kept && kept->id >= NODE_FIRST)
+			node_leave(&share->nodes, kept, NODE_GONE);
+	}
+	moved(share, from, to);
+	return 0;
+}
+
+static int rename_ends(struct share *share, struct end *from, struct end *to, uint32_t flags)
+{
+	bool exchange = flags == FUSE_RENAME_EXCHANGE;
+	int r = may_remove(share, from->dir, from->name);
+
+	if (r == 0)
+		r = begin_end(share, from, true);
+	if (r == 0)
+		r = may_make(share, to->dir, to->name, true);
+	if (r == 0)
+		r = begin_end(share, to, exchange);
+	if (r == 0)
+		r = may_become(share, from, to);
+	if (r == 0 && exchange)
+		r = may_become(share, to, from);
+	if (r == 0 && to->exists && share_is_protected(share, &to->stat))
+		r = -EACCES;
+	if (r < 0)
+		return r;
+	if (flags == 0)
+		return replace(share, from, to);
+	r = os_rename(from->at.dir, from->name, to->at.dir, to->name, flags);
+	if (r < 0)
+		return r;
+	moved(share, from, to);
+	if (exchange)
+		moved(share, to, from);
+	return 0;
+}
+
+static int rename_to(struct call *call, uint64_t new_dir, uint32_t flags)
+{
+	struct end from = {.dir = call->node, .at = LOCATE_INIT};
+	struct end to = {.dir = share_node(call->share, new_dir), .at = LOCATE_INIT};
+	int r = call_take_name(call, &from.name);
+
+	if (r == 0)
+		r = call_take_name(call, &to.name);
+	if (r < 0)
+		return r;
+	if (!to.dir)
+		return -ESTALE;
+	if (flags != 0 && flags != FUSE_RENAME_NOREPLACE && flags != FUSE_RENAME_EXCHANGE)
+		return -EINVAL;
+	r = rename_ends(call->share, &from, &to, flags);
+	locate_done(&from.at);
+	locate_done(&to.at);
+	return r;
+}
+
+int op_rename(struct call *call)
+{
+	struct fuse_rename_in in;
+	int r = call_take(call, &in, sizeof(in));
+
+	return r < 0 ? r : rename_to(call, in.newdir, 0);
+}
+
+int op_rename2(struct call *call)
+{
+	struct fuse_rename2_in in;
+	int r = call_take(call, &in, sizeof(in));
+
+	return r < 0 ? r : rename_to(call, in.newdir, in.flags);
+}

@@ -1,0 +1,129 @@
+#include "share/orphan.h"
+
+#include "share/fd_cache.h"
+#include "share/locate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void orphan_name(const struct share *share, const struct node *node, char *ret_name, size_t size)
+{
+	(void)snprintf(ret_name, size, "%" PRIu32 "-%016" PRIx64, share->config.number, node->id);
+}
+
+/* The node of a file about to lose this name, if its content must be kept: it is a regular file,
+ * the guest knows it, and it has no other name that we know of. */
+static struct node *to_keep(struct share *share, struct node *parent, const char *name,
+			    const struct os_stat *stat)
+{
+	struct node_key key = node_key_of(stat);
+	struct node *node = node_by_key(&share->nodes, &key);
+	struct os_stat other;
+
+	if (!node || node->lookups == 0 || node->place != NODE_IN_TREE)
+		return NULL;
+	if (node->parent == parent && strcmp(node->name, name) == 0)
+		return node;
+	return locate_stat(share, node, &other) == 0 && other.nlink > 1 ? NULL : node;
+}
+
+/* Out of the tree without content: what it was is remembered. */
+static void forget_place(struct share *share, struct node *node)
+{
+	node_leave(&share->nodes, node, NODE_GONE);
+}
+
+static bool pin(struct share *share, struct node *node, int dir, const char *name)
+{
+	if (share->pinned_count >= FILES_PINNED_MAX)
+		return false;
+	return fd_cache_pin(share, node, dir, name) == 0;
+}
+
+int orphan_unlink(struct share *share, struct node *parent, int dir, const char *name,
+		  const struct os_stat *stat)
+{
+	struct node *node = to_keep(share, parent, name, stat);
+	char kept[48];
+
+	if (!node)
+		return unlinkat(dir, name, 0) < 0 ? -errno : 0;
+	if (S_ISREG(stat->mode) && share->config.orphans >= 0) {
+		orphan_name(share, node, kept, sizeof(kept));
+		if (renameat(dir, name, share->config.orphans, kept) == 0) {
+			node_leave(&share->nodes, node, NODE_ORPHAN);
+			return 0;
+		}
+	}
+	bool pinned = S_ISREG(stat->mode) && pin(share, node, dir, name);
+
+	if (unlinkat(dir, name, 0) < 0) {
+		int sys = errno;
+
+		if (pinned)
+			fd_cache_unpin(share, node);
+		return -sys;
+	}
+	forget_place(share, node);
+	return 0;
+}
+
+struct node *orphan_prepare(struct share *share, struct node *parent, int dir, const char *name,
+			    const struct os_stat *stat)
+{
+	struct node *node = to_keep(share, parent, name, stat);
+	char kept[48];
+
+	if (!node || !S_ISREG(stat->mode))
+		return node;
+	orphan_name(share, node, kept, sizeof(kept));
+	if (share->config.orphans < 0 || linkat(dir, name, share->config.orphans, kept, 0) < 0)
+		(void)pin(share, node, dir, name);
+	return node;
+}
+
+void orphan_commit(struct share *share, struct node *node)
+{
+	struct os_stat stat;
+	char kept[48];
+
+	if (!node)
+		return;
+	orphan_name(share, node, kept, sizeof(kept));
+	if (!node->fd_pinned && share->config.orphans >= 0 &&
+	    os_stat_at(share->config.orphans, kept, &stat) == 0)
+		node_leave(&share->nodes, node, NODE_ORPHAN);
+	else
+		forget_place(share, node);
+}
+
+static void remove_kept(struct share *share, struct node *node)
+{
+	char kept[48];
+
+	orphan_name(share, node, kept, sizeof(kept));
+	if (share->config.orphans >= 0)
+		(void)unlinkat(share->config.orphans, kept, 0);
+}
+
+void orphan_abort(struct share *share, struct node *node)
+{
+	if (!node)
+		return;
+	if (node->fd_pinned)
+		fd_cache_unpin(share, node);
+	else
+		remove_kept(share, node);
+}
+
+void orphan_drop(struct share *share, struct node *node)
+{
+	if (node->place == NODE_ORPHAN)
+		remove_kept(share, node);
+	if (node->fd_pinned)
+		fd_cache_unpin(share, node);
+}

@@ -1,0 +1,51 @@
+#pragma once
+/*
+ * The file server behind the project share, as a function from FUSE requests to answers: no
+ * sockets, no threads, no clock of its own. The guest that writes the requests is hostile; so is,
+ * less politely, any process that changes the directory at the same time.
+ *
+ * Lent: the descriptors of the config, which must outlive the share. Everything else is the
+ * share's. Bounded: nodes (nodes_max, then lookups answer ENFILE), descriptors (files_max), the
+ * size of one answer (SHARE_REPLY_MAX). FUSE's facts: share/fuse_proto.h; the design:
+ * docs/share.md.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SHARE_READ_MAX	  (1u << 20) /* of a READ or WRITE */
+#define SHARE_REPLY_MAX	  (SHARE_READ_MAX + 4096u)
+#define SHARE_REQUEST_MAX (SHARE_READ_MAX + 65536u)
+#define SHARE_NODES_MAX	  1000000u
+#define SHARE_FILES_MAX	  512u
+
+struct share_config {
+	int root;	       /* the shared directory */
+	const char *root_name; /* its own name on the host, for the boundary; copied */
+	bool read_only;
+	bool local_devbox; /* the top-level .devbox is a mount point for the guest's own */
+	uint32_t number;   /* tells the orphans of several shares apart */
+	int orphans;	   /* directory for unlinked files in use, same file system; or -1 */
+	int hidden;	/* directory that is hidden wherever it lies (the data directory); or -1 */
+	uid_t host_uid; /* this pair of ids is mapped, all others are nobody */
+	gid_t host_gid;
+	uint32_t guest_uid, guest_gid;
+	size_t nodes_max; /* 0: SHARE_NODES_MAX */
+	size_t files_max; /* 0: SHARE_FILES_MAX */
+};
+
+struct share;
+
+struct share *share_new(const struct share_config *config, struct err *err);
+void share_free(struct share *share);
+
+/* Answers one request. The answer is appended to `reply`; nothing is appended where FUSE wants no
+ * answer. -1: this is no FUSE request at all, the peer is broken. */
+int share_request(struct share *share, const void *request, size_t length, struct buf *reply);
+
+/* Tells the time (monotonic) and lets the share close what was not used for a while. Returns in how
+ * many milliseconds it wants to be called again, -1: only after the next request. */
+int share_tick(struct share *share, uint64_t now_ms);

@@ -1,0 +1,159 @@
+#include "supervisor/share_port.h"
+
+#include "wire/frame.h"
+#include "wire/msg.h"
+#include "wire/proto.h"
+#include "wire/share_proto.h"
+
+#include <string.h>
+
+#define HELLO_SIZE (PROTO_FRAME_HEADER + 8)
+#define IN_MAX	   ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define OUT_FULL   ((size_t)256 << 10) /* past it no request is taken */
+#define OUT_MAX	   (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define FEED_MAX   ((size_t)256 << 10)
+
+_Static_assert(SHARE_READ_MAX == SHARE_DATA_MAX, "the largest READ is the wire's");
+_Static_assert(SHARE_REPLY_MAX + 16 <= SHARE_PAYLOAD_MAX, "an answer fits into a frame");
+
+static void put(struct share_port *port, uint8_t type, uint32_t channel, const void *payload,
+		size_t length)
+{
+	uint8_t header[PROTO_FRAME_HEADER];
+
+	frame_encode(&(struct frame){.type = type, .channel = channel, .length = (uint32_t)length},
+		     header);
+	/* Cannot fail: OUT_MAX leaves room for the one answer made after OUT_FULL. */
+	(void)buf_append(&port->out, header, sizeof(header));
+	(void)buf_append(&port->out, payload, length);
+}
+
+static void hello_bytes(uint8_t type, uint64_t nonce, uint8_t *ret_bytes)
+{
+	frame_encode(&(struct frame){.type = type, .length = 8}, ret_bytes);
+	for (int i = 0; i < 8; i++)
+		ret_bytes[PROTO_FRAME_HEADER + i] = (uint8_t)(nonce >> (56 - 8 * i));
+}
+
+void share_port_init(struct share_port *port, uint64_t nonce, uint64_t previous)
+{
+	uint8_t hello[HELLO_SIZE];
+
+	*port = (struct share_port){.nonce = nonce};
+	buf_init(&port->in, IN_MAX);
+	buf_init(&port->out, OUT_MAX);
+	buf_init(&port->reply, SHARE_PAYLOAD_MAX);
+	if (previous) {
+		hello_bytes(SHARE_SERVER_HELLO, previous, hello);
+		(void)buf_append(&port->out, hello, sizeof(hello));
+	}
+	hello_bytes(SHARE_SERVER_HELLO, nonce, hello);
+	(void)buf_append(&port->out, hello, sizeof(hello));
+}
+
+void share_port_done(struct share_port *port)
+{
+	buf_done(&port->in);
+	buf_done(&port->out);
+	buf_done(&port->reply);
+}
+
+size_t share_port_wants(const struct share_port *port)
+{
+	size_t room = buf_room(&port->in);
+
+	if (buf_length(&port->out) > OUT_FULL)
+		return 0;
+	return room < FEED_MAX ? room : FEED_MAX;
+}
+
+/* What was meant for the server before us ends where the agent answers our hello. */
+static void sync_up(struct share_port *port)
+{
+	const uint8_t *data = buf_data(&port->in);
+	size_t length = buf_length(&port->in);
+	uint8_t hello[HELLO_SIZE];
+	const uint8_t *found;
+
+	hello_bytes(SHARE_AGENT_HELLO, port->nonce, hello);
+	found = memmem(data, length, hello, sizeof(hello));
+	if (found) {
+		buf_consume(&port->in, (size_t)(found - data) + sizeof(hello));
+		port->synced = true;
+	} else if (length >= sizeof(hello)) {
+		buf_consume(&port->in, length - (sizeof(hello) - 1));
+	}
+}
+
+static int take_request(struct share_port *port, const struct frame *frame, const uint8_t *payload,
+			struct err *err)
+{
+	struct share *share =
+	    frame->channel < SHARE_PORT_SHARES_MAX ? port->shares[frame->channel] : NULL;
+
+	if (!share)
+		return err_set(err, ERR_PROTOCOL, "the guest asks for share %u, which there is not",
+			       frame->channel);
+	buf_clear(&port->reply);
+	if (share_request(share, payload, frame->length, &port->reply) < 0)
+		return err_set(err, ERR_PROTOCOL, "the guest sent something that is no request");
+	if (buf_length(&port->reply) > 0)
+		put(port, SHARE_REPLY, frame->channel, buf_data(&port->reply),
+		    buf_length(&port->reply));
+	return 0;
+}
+
+static int take_frame(struct share_port *port, const struct frame *frame, const uint8_t *payload,
+		      struct err *err)
+{
+	switch (frame->type) {
+	case SHARE_REQUEST:
+		return take_request(port, frame, payload, err);
+	case SHARE_QUIESCED:
+		port->quiesced = true;
+		return 0;
+	case SHARE_AGENT_HELLO:
+		return 0; /* the answer to the hello of a server before us */
+	default:
+		return err_set(err, ERR_PROTOCOL, "the guest sent a frame of unknown type %u",
+			       frame->type);
+	}
+}
+
+int share_port_continue(struct share_port *port, struct err *err)
+{
+	struct frame frame;
+
+	if (!port->synced)
+		sync_up(port);
+	while (port->synced && buf_length(&port->out) <= OUT_FULL &&
+	       buf_length(&port->in) >= PROTO_FRAME_HEADER) {
+		if (!frame_decode(buf_data(&port->in), SHARE_PAYLOAD_MAX, &frame))
+			return err_set(err, ERR_PROTOCOL, "the guest sent a damaged frame header");
+		if (buf_length(&port->in) < PROTO_FRAME_HEADER + frame.length)
+			break;
+		if (take_frame(port, &frame, buf_data(&port->in) + PROTO_FRAME_HEADER, err) < 0)
+			return -1;
+		buf_consume(&port->in, PROTO_FRAME_HEADER + frame.length);
+	}
+	return 0;
+}
+
+int share_port_feed(struct share_port *port, const void *bytes, size_t length, struct err *err)
+{
+	if (buf_append(&port->in, bytes, length) < 0)
+		return err_set(err, ERR_PROTOCOL, "more was fed than wanted");
+	return share_port_continue(port, err);
+}
+
+void share_port_quiesce(struct share_port *port)
+{
+	port->quiesced = false;
+	put(port, SHARE_QUIESCE, 0, NULL, 0);
+}
+
+void share_port_resume(struct share_port *port)
+{
+	port->quiesced = false;
+	put(port, SHARE_RESUME, 0, NULL, 0);
+}

@@ -1,0 +1,42 @@
+#pragma once
+/*
+ * The host's end of the share port (wire/share_proto.h): frames in, requests to their share, frames
+ * out. Bytes only, no descriptors: share_server.c reads and writes. The shares are lent.
+ *
+ * Bounded: one partial frame of input, and output: while an answer waits to be written, no further
+ * request is taken, so a guest that does not read its answers only stops itself.
+ */
+#include "base/buf.h"
+#include "base/err.h"
+#include "share/share.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SHARE_PORT_SHARES_MAX 16
+
+struct share_port {
+	struct share *shares[SHARE_PORT_SHARES_MAX]; /* by number */
+	struct buf in;
+	struct buf out;
+	struct buf reply;
+	uint64_t nonce;
+	bool synced;   /* the agent has answered our hello */
+	bool quiesced; /* it has said that nothing is outstanding */
+};
+
+/* Starts with the hello. `previous` is the nonce of the server before us on this link (0: none):
+ * the agent takes it as the end of whatever frame that one left unfinished. */
+void share_port_init(struct share_port *port, uint64_t nonce, uint64_t previous);
+void share_port_done(struct share_port *port);
+
+/* How much may be fed now; 0 while the agent has to read first. */
+size_t share_port_wants(const struct share_port *port);
+/* Takes bytes from the port and works them off. -1: the peer broke the protocol. */
+int share_port_feed(struct share_port *port, const void *bytes, size_t length, struct err *err);
+/* Goes on with requests that waited for output to drain. */
+int share_port_continue(struct share_port *port, struct err *err);
+
+/* Asks the agent to hold back new requests, or to go on. `quiesced` tells when it has. */
+void share_port_quiesce(struct share_port *port);
+void share_port_resume(struct share_port *port);
