@@ -50,27 +50,14 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 		    const struct identity *identity, const struct settings *settings,
 		    struct err *err)
 {
-	*machine = (struct machine){
-	    .ops = settings->guest->has_machine ? &vm_qemu : &vm_fake,
-	    .spec =
-		{
-		    .id = identity->hex,
-		    .memory = settings->mem,
-		    .cpus = (uint32_t)settings->cpu,
-		    .network = settings->net,
-		    .ram_fd = -1,
-		    .kernel_fd = -1,
-		    .initrd_fd = -1,
-		    .disk_fd = -1,
-		    .console_fd = -1,
-		    .agent_fd = -1,
-		    .share_fd = -1,
-		    .project_dir = project->root,
-		},
-	    .accel_reason = xstrdup(""),
-	    .agent_peer = -1,
-	    .share_peer = -1,
-	};
+	*machine = (struct machine)MACHINE_INIT;
+	machine->ops = settings->guest->has_machine ? &vm_qemu : &vm_fake;
+	machine->accel_reason = xstrdup("");
+	machine->spec.id = identity->hex;
+	machine->spec.memory = settings->mem;
+	machine->spec.cpus = (uint32_t)settings->cpu;
+	machine->spec.network = settings->net;
+	machine->spec.project_dir = project->root;
 	memcpy(machine->spec.mac, identity->mac, sizeof(identity->mac));
 	machine->agent_program = path_program("agent", "dxvm-agent", err);
 	machine->spec.agent_program = machine->agent_program;
@@ -85,19 +72,28 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 	return 0;
 }
 
+static void close_fd(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
+void machine_started(struct machine *machine)
+{
+	close_fd(&machine->spec.kernel_fd);
+	close_fd(&machine->spec.initrd_fd);
+	close_fd(&machine->spec.disk_fd);
+	close_fd(&machine->spec.console_fd);
+	close_fd(&machine->spec.agent_fd);
+	close_fd(&machine->spec.share_fd);
+}
+
 void machine_done(struct machine *machine)
 {
-	int *const fds[] = {
-	    &machine->spec.ram_fd,   &machine->spec.kernel_fd,	&machine->spec.initrd_fd,
-	    &machine->spec.disk_fd,  &machine->spec.console_fd, &machine->spec.agent_fd,
-	    &machine->spec.share_fd, &machine->agent_peer,	&machine->share_peer,
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		int fd = take_fd(fds[i]);
-
-		cleanup_close(&fd);
-	}
+	machine_started(machine);
+	close_fd(&machine->spec.ram_fd);
+	close_fd(&machine->agent_peer);
+	close_fd(&machine->share_peer);
 	free(take_ptr(&machine->accel_reason));
 	free(take_ptr(&machine->agent_program));
 	free(take_ptr(&machine->cmdline));

@@ -18,8 +18,24 @@ struct machine {
 	int share_peer;
 };
 
+/* Nothing opened yet: machine_done has nothing to do. */
+#define MACHINE_INIT                                                                               \
+	{                                                                                          \
+		.spec = {.ram_fd = -1,                                                             \
+			 .kernel_fd = -1,                                                          \
+			 .initrd_fd = -1,                                                          \
+			 .disk_fd = -1,                                                            \
+			 .console_fd = -1,                                                         \
+			 .agent_fd = -1,                                                           \
+			 .share_fd = -1},                                                          \
+		.agent_peer = -1, .share_peer = -1                                                 \
+	}
+
 /* Opens everything. On failure nothing is left open. */
 int machine_prepare(struct machine *machine, int data_dir, const struct project *project,
 		    const struct identity *identity, const struct settings *settings,
 		    struct err *err);
+/* Once the machine runs, it has its own copies: closes ours, so that its end is the end of the
+ * ports. The RAM and our ends of the ports stay. */
+void machine_started(struct machine *machine);
 void machine_done(struct machine *machine);

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Runs the share server: a process of its own (`dxvm serve-share`), because it parses what a
+ * Runs the share server: a process of its own (supervisor/share_server.h), because it parses what a
  * hostile guest sends and works on the user's files. Started with the share port and the project
- * directory as inherited descriptors; started again when it dies, up to a limit.
+ * directory as inherited descriptors; started again when it dies, a few times.
  */
 #include "base/err.h"
 #include "project/project.h"
@@ -10,11 +10,20 @@
 
 #include <uv.h>
 
+#define SHARE_SERVER_COMMAND "serve-share"
+
 struct share_link;
 
-/* port_fd stays the caller's and must outlive the share_link. `failed` is called when the server
- * died too often to be started again. */
-int share_link_start(uv_loop_t *loop, int port_fd, const struct project *project,
-		     const struct guest_ids *ids, void (*failed)(void *ctx, const char *text),
-		     void *ctx, struct share_link **ret_share, struct err *err);
+/* What the server is given; descriptors stay the caller's and must outlive the share_link. */
+struct share_link_spec {
+	int port_fd;  /* our end of the share port */
+	int data_dir; /* hidden from the guest; keeps what the guest unlinked and still uses */
+	const struct project *project;
+	const struct guest_ids *ids;
+};
+
+/* `failed` is called when the server died too often to be started again. */
+int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
+		     void (*failed)(void *ctx, const char *text), void *ctx,
+		     struct share_link **ret_share, struct err *err);
 void share_link_free(struct share_link *share);

@@ -269,6 +269,18 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 
 static const struct vm_events vm_events = {.gone = on_gone};
 
+static int start_share(struct supervisor *s, struct err *err)
+{
+	const struct share_link_spec spec = {
+	    .port_fd = s->machine.share_peer,
+	    .data_dir = s->data_dir,
+	    .project = &s->project,
+	    .ids = &s->ids,
+	};
+
+	return share_link_start(&s->loop, &spec, on_share_failed, s, &s->share, err);
+}
+
 static int start_machine(struct supervisor *s, struct err *err)
 {
 	struct machine *m = &s->machine;
@@ -286,11 +298,10 @@ static int start_machine(struct supervisor *s, struct err *err)
 	control_progress(s->control, "starting the VM");
 	if (m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
 		return -1;
+	machine_started(m);
 	s->agent =
 	    agent_link_new(&s->loop, take_fd(&m->agent_peer), &s->configure, &agent_link_events, s);
-	if (s->settings.guest->has_machine &&
-	    share_link_start(&s->loop, m->share_peer, &s->project, &s->ids, on_share_failed, s,
-			     &s->share, err) < 0)
+	if (s->settings.guest->has_machine && start_share(s, err) < 0)
 		return -1;
 	set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
 	return 0;
@@ -371,9 +382,8 @@ static int open_control(struct supervisor *s, struct err *err)
 {
 	auto_free char *dir = path_runtime_dir();
 	auto_free char *path = NULL;
-	char name[17];
+	auto_free char *name = xstrndup(s->identity.hex, SOCKET_NAME_LENGTH);
 
-	(void)snprintf(name, sizeof(name), "%s", s->identity.hex);
 	if (control_open(&s->loop, dir, name, &control_host, s, &s->control, &path, err) < 0)
 		return -1;
 	return live_write(LIVE_LOCK_FD, path, err);
@@ -453,7 +463,7 @@ static int dry_run(struct supervisor *s, const char *root, const char *data_dir,
 
 int supervisor_main(int argc, char **argv)
 {
-	struct supervisor s = {.data_dir = -1};
+	struct supervisor s = {.machine = MACHINE_INIT, .data_dir = -1};
 	struct err err = ERR_INIT;
 	bool dry = argc == 4 && strcmp(argv[3], "--dry-run") == 0;
 	int status;
