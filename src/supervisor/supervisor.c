@@ -18,12 +18,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LOG_CAP		  ((off_t)1 << 20)
-#define HELLO_LIMIT_MS	  180000 /* a slow host under TCG, fsck included */
-#define SHUTDOWN_LIMIT_MS 20000	 /* the guest ends sessions, syncs, powers off */
-#define POWER_LIMIT_MS	  5000	 /* the firmware's way, after that it is killed */
-#define DRAIN_LIMIT_MS	  2000
-#define LINGER_MS	  3000
+#define LOG_CAP		   ((off_t)1 << 20)
+#define HELLO_LIMIT_MS	   180000 /* a slow host under TCG, fsck included */
+#define SHUTDOWN_LIMIT_MS  20000  /* the guest ends sessions, syncs, powers off */
+#define POWER_LIMIT_MS	   5000	  /* the firmware's way, after that it is killed */
+#define DRAIN_LIMIT_MS	   2000
+#define LINGER_MS	   3000
+#define SOCKET_NAME_LENGTH 16 /* digits of the id: sun_path is short */
 
 enum state {
 	STATE_STARTING,
