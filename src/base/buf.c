@@ -29,21 +29,23 @@ uint8_t *buf_reserve(struct buf *buf, size_t length)
 {
 	if (length > buf_room(buf))
 		return NULL;
-	if (buf->start + buf->length + length > buf->capacity) {
+	if (!buf->bytes || buf->start + buf->length + length > buf->capacity) {
 		size_t need = buf->length + length;
 
 		/* Slide down when that alone makes enough room and is cheap; else grow by doubling.
 		 */
-		if (buf->start && need <= buf->capacity && buf->start >= buf->capacity / 2) {
+		if (buf->bytes && need <= buf->capacity && buf->start >= buf->capacity / 2) {
 			memmove(buf->bytes, buf->bytes + buf->start, buf->length);
 		} else {
 			size_t capacity = buf->capacity ? buf->capacity : 256;
 			uint8_t *bytes;
 
-			while (capacity < need)
+			/* Room for half as much again, so that a nearly full queue is not copied
+			 * at every append. */
+			while (capacity < need + need / 2)
 				capacity *= 2;
 			bytes = xmalloc(capacity);
-			if (buf->length)
+			if (buf->bytes)
 				memcpy(bytes, buf->bytes + buf->start, buf->length);
 			free(buf->bytes);
 			buf->bytes = bytes;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define CONTEXT_KEPT ((size_t)120)
+
 static const int exit_status[] = {
     [ERR_NONE] = 0,	   [ERR_SYSTEM] = 125,	    [ERR_USAGE] = 2,	   [ERR_INVALID] = 125,
     [ERR_NOT_FOUND] = 125, [ERR_EXISTS] = 125,	    [ERR_BUSY] = 125,	   [ERR_PROTOCOL] = 125,
@@ -23,34 +25,45 @@ void err_set_(struct err *err, enum err_code code, const char *format, ...)
 	va_end(ap);
 }
 
+/* err->text: "context: reason". Where both do not fit the context is cut, down to CONTEXT_KEPT
+ * bytes: why something failed is worth more than the end of a long path. */
+static void PRINTF_LIKE(3, 0)
+    put_context(struct err *err, const char *reason, const char *format, va_list ap)
+{
+	char context[sizeof(err->text)];
+	char text[sizeof(err->text)];
+	size_t room = sizeof(text) - strlen(": ") - 1;
+	size_t most = strlen(reason) < room - CONTEXT_KEPT ? room - strlen(reason) : CONTEXT_KEPT;
+
+	(void)vsnprintf(context, sizeof(context), format, ap);
+	if (strlen(context) > most)
+		memcpy(context + most - strlen("..."), "...", sizeof("..."));
+	(void)snprintf(text, sizeof(text), "%s: %s", context, reason);
+	memcpy(err->text, text, sizeof(text));
+}
+
 void err_sys_(struct err *err, const char *format, ...)
 {
 	int sys = errno;
 	va_list ap;
-	size_t used;
 
 	err->code = ERR_SYSTEM;
 	err->sys = sys;
 	va_start(ap, format);
-	(void)vsnprintf(err->text, sizeof(err->text), format, ap);
+	put_context(err, strerror(sys), format, ap);
 	va_end(ap);
-	used = strlen(err->text);
-	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
 	errno = sys;
 }
 
 void err_wrap_(struct err *err, const char *format, ...)
 {
-	char inner[sizeof(err->text)];
+	char reason[sizeof(err->text)];
 	va_list ap;
-	size_t used;
 
-	memcpy(inner, err->text, sizeof(inner));
+	(void)snprintf(reason, sizeof(reason), "%s", err->text);
 	va_start(ap, format);
-	(void)vsnprintf(err->text, sizeof(err->text), format, ap);
+	put_context(err, reason, format, ap);
 	va_end(ap);
-	used = strlen(err->text);
-	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
 }
 
 int err_exit_status(const struct err *err)

@@ -25,6 +25,8 @@ int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *re
 	size_t used = 0;
 
 	if (fd < 0) {
+		if (errno == ELOOP)
+			return err_set(err, ERR_INVALID, "%s is a symbolic link", name);
 		(void)err_sys(err, "read %s", name);
 		if (errno == ENOENT)
 			err->code = ERR_NOT_FOUND;
@@ -134,14 +136,26 @@ int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err)
 	return 0;
 }
 
+/* Whatever mkdir said (EEXIST, or EISDIR, EROFS, EACCES of other systems): is it there? */
+static bool is_directory(const char *path)
+{
+	struct stat st;
+	int said = errno;
+	bool is = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+
+	errno = said;
+	return is;
+}
+
 int file_mkdirs(const char *path, mode_t mode, struct err *err)
 {
 	auto_free char *partial = xstrdup(path);
+	char *slash = strchr(partial + (partial[0] == '/' ? 1 : 0), '/');
 
-	for (char *slash = strchr(partial + 1, '/');; slash = strchr(slash + 1, '/')) {
+	for (;; slash = strchr(slash + 1, '/')) {
 		if (slash)
 			*slash = '\0';
-		if (mkdir(partial, mode) < 0 && errno != EEXIST)
+		if (mkdir(partial, mode) < 0 && !is_directory(partial))
 			return err_sys(err, "create directory %s", partial);
 		if (!slash)
 			return 0;
@@ -165,10 +179,8 @@ int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err
 	return 0;
 }
 
-static int copy_range(int from, int to, off_t start, off_t end, struct err *err)
+static int copy_range(int from, int to, off_t start, off_t end, char *chunk, struct err *err)
 {
-	auto_free char *chunk = xmalloc(COPY_CHUNK);
-
 	while (start < end) {
 		size_t want =
 		    (size_t)(end - start) < COPY_CHUNK ? (size_t)(end - start) : COPY_CHUNK;
@@ -194,11 +206,33 @@ static int copy_range(int from, int to, off_t start, off_t end, struct err *err)
 	return 0;
 }
 
+/* The next extent with data at or after *start. 1, 0 when there is none, or -1 with errno. A file
+ * system that knows no holes has one extent. */
+static int next_extent(int fd, off_t size, off_t *start, off_t *ret_end)
+{
+	off_t data = lseek(fd, *start, SEEK_DATA);
+	off_t hole;
+
+	if (data < 0 && errno == ENXIO)
+		return 0;
+	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+	if (hole < 0) {
+		if (errno != EINVAL && errno != EOPNOTSUPP)
+			return -1;
+		data = *start;
+		hole = size;
+	}
+	*start = data;
+	*ret_end = hole;
+	return 1;
+}
+
 int file_clone(int from, int to, struct err *err)
 {
 	struct stat st;
 	off_t data = 0;
-	off_t hole;
+	off_t end = 0;
+	int more = 0;
 
 #ifdef FICLONE
 	if (ioctl(to, FICLONE, from) == 0)
@@ -208,18 +242,13 @@ int file_clone(int from, int to, struct err *err)
 		return err_sys(err, "stat");
 	if (ftruncate(to, st.st_size) < 0)
 		return err_sys(err, "set size");
-	while (data < st.st_size) {
-		data = lseek(from, data, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			return 0;
-		hole = data < 0 ? -1 : lseek(from, data, SEEK_HOLE);
-		if (hole < 0)
-			return err_sys(err, "find data");
-		if (copy_range(from, to, data, hole, err) < 0)
+	auto_free char *chunk = xmalloc(COPY_CHUNK);
+	while (data < st.st_size && (more = next_extent(from, st.st_size, &data, &end)) > 0) {
+		if (copy_range(from, to, data, end, chunk, err) < 0)
 			return -1;
-		data = hole;
+		data = end;
 	}
-	return 0;
+	return more < 0 ? err_sys(err, "find data") : 0;
 }
 
 int file_set_nonblock(int fd, bool on, struct err *err)

@@ -17,14 +17,15 @@ int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *re
 	      struct err *err);
 
 /* Replaces or makes a file so that a crash leaves either the old content or the new: written to a
- * temporary name, synced, renamed, directory synced. */
+ * temporary name, synced, renamed, directory synced. Two processes that write one name at the same
+ * time need a lock of their own. */
 int file_write_atomic(int dir, const char *name, const void *data, size_t length, mode_t mode,
 		      struct err *err);
 
 /* Opens a directory of the user's own for use with *at(). Not a link, owned by the caller. */
 int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err);
 
-/* mkdir -p. What is there already is left as it is. */
+/* mkdir -p. Directories that are there already are left as they are. */
 int file_mkdirs(const char *path, mode_t mode, struct err *err);
 
 /* Opens (and makes, 0600) a lock file and takes an exclusive flock on it; the lock lasts as long as

@@ -24,6 +24,11 @@ void log_to(int fd, enum log_level most, off_t cap)
 	target.cap = cap;
 }
 
+int log_fd(void)
+{
+	return target.fd;
+}
+
 /* Keeps the newer half of a file that passed its cap. Lines are dropped whole. */
 static void trim(void)
 {
@@ -39,7 +44,7 @@ static void trim(void)
 		return;
 	const char *line = memchr(tail, '\n', (size_t)n);
 	size_t skip = line ? (size_t)(line + 1 - tail) : 0;
-	if (ftruncate(target.fd, 0) == 0)
+	if (ftruncate(target.fd, 0) == 0 && lseek(target.fd, 0, SEEK_SET) == 0)
 		(void)!write(target.fd, tail + skip, (size_t)n - skip);
 }
 

@@ -18,8 +18,12 @@ enum log_level {
 };
 
 /* Writes to fd from now on (-1: nowhere). The fd stays the caller's. `cap` bounds the size of the
- * file: past it the older half is dropped (0: no bound, and the fd need not be a regular file). */
+ * file: past it the older half is dropped, for which the fd must be open for reading and writing
+ * (0: no bound, and the fd need not be a regular file). */
 void log_to(int fd, enum log_level most, off_t cap);
+
+/* Where it writes to now, for a child that shall write there as well; -1: nowhere. */
+int log_fd(void);
 
 void log_line(enum log_level level, const char *room, const char *format, ...) PRINTF_LIKE(3, 4);
 

@@ -15,7 +15,7 @@ char *path_join(const char *dir, const char *name)
 {
 	size_t n = strlen(dir);
 
-	return xasprintf(n && dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
+	return xasprintf(n == 0 || dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
 }
 
 const char *path_base(const char *path)

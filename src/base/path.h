@@ -4,7 +4,7 @@
  */
 #include "base/err.h"
 
-/* "a/b"; a slash is put between only where there is none. */
+/* "a/b"; a slash is put between only where there is none, and "" is here: "" and "b" are "b". */
 char *path_join(const char *dir, const char *name);
 
 /* The last component of a path without trailing slashes ("/" for the root); points into path. */
