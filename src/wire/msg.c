@@ -6,7 +6,8 @@
 
 void msg_read_from(struct msg_reader *reader, const void *bytes, size_t length)
 {
-	*reader = (struct msg_reader){.at = bytes, .left = length};
+	/* Never NULL: even adding nothing to it is undefined. */
+	*reader = (struct msg_reader){.at = bytes ? bytes : (const void *)"", .left = length};
 }
 
 bool msg_ok(const struct msg_reader *reader)
