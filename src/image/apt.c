@@ -7,6 +7,7 @@
 #include "image/child.h"
 #include "image/progress.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -165,39 +166,53 @@ void apt_done(struct apt *apt)
 	*apt = (struct apt){0};
 }
 
-/* 'URI' FILE SIZE HASH */
-static char *parse_uri_line(const char *line)
+static int is_deb(const struct dirent *entry)
 {
-	const char *quote = line[0] == '\'' ? strchr(line + 1, '\'') : NULL;
-	size_t length;
+	size_t length = strlen(entry->d_name);
 
-	if (!quote || quote[1] != ' ')
-		return NULL;
-	length = strcspn(quote + 2, " \n");
-	if (length == 0 || length > 255 || memchr(quote + 2, '/', length))
-		return NULL;
-	return xstrndup(quote + 2, length);
+	return length > 4 && strcmp(entry->d_name + length - 4, ".deb") == 0;
 }
 
+/* The only .deb of a package's directory. With `clear`, all of them are removed instead. */
+static char *find_deb(const char *directory, bool clear)
+{
+	struct dirent **entries;
+	int count = scandir(directory, &entries, is_deb, alphasort);
+	char *found = NULL;
+
+	for (int i = 0; i < count; i++) {
+		auto_free char *path = path_join(directory, entries[i]->d_name);
+
+		if (clear)
+			(void)unlink(path);
+		else if (!found)
+			found = take_ptr(&path);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
+	return found;
+}
+
+/* Each package has a directory of its own, with one version in it. */
 int apt_fetch(const struct apt *apt, const char *package, char **ret_deb, struct err *err)
 {
 	const char *const ask[] = {"apt-get", "download", "-qq", "--print-uris", package, NULL};
 	const char *const fetch[] = {"apt-get", "download", "-q", package, NULL};
-	auto_free char *archives = path_join(apt->directory, "cache/archives");
-	auto_buf struct buf output;
+	auto_free char *directory = xasprintf("%s/packages/%s", apt->directory, package);
+	auto_buf struct buf uris;
 
-	buf_init(&output, OUTPUT_MAX);
-	if (run(apt, ask, archives, &output, err) < 0)
+	buf_init(&uris, OUTPUT_MAX);
+	if (file_mkdirs(directory, 0755, err) < 0 || run(apt, ask, directory, &uris, err) < 0)
 		return -1;
-	auto_free char *answer = buf_take_string(&output);
-	auto_free char *file = parse_uri_line(answer);
-	if (!file)
-		return err_set(err, ERR_INVALID, "apt-get does not say where %s is", package);
-	/* A file that is there already is checked against its hash, not fetched again. */
-	if (run(apt, fetch, archives, NULL, err) < 0)
-		return -1;
-	*ret_deb = path_join(archives, file);
-	return 0;
+	/* No URI: the file that is there has the right hash. */
+	if (buf_length(&uris) > 0) {
+		(void)find_deb(directory, true);
+		if (run(apt, fetch, directory, NULL, err) < 0)
+			return -1;
+	}
+	*ret_deb = find_deb(directory, false);
+	return *ret_deb ? 0 : err_set(err, ERR_SYSTEM, "apt-get has not fetched %s", package);
 }
 
 int apt_dependency(const struct apt *apt, const char *package, const char *prefix, char **ret_name,

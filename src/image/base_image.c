@@ -88,8 +88,9 @@ static char *image_name(const struct recipe *recipe, const struct sources *sourc
 			 hash);
 }
 
-static int sync_and_rename(const char *from, const char *to, const char *base, struct err *err)
+static int sync_and_rename(const char *from, const char *to, struct err *err)
 {
+	auto_free char *base = xstrndup(to, (size_t)(path_base(to) - to));
 	auto_close int content = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_close int parent = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -101,7 +102,7 @@ static int sync_and_rename(const char *from, const char *to, const char *base, s
 }
 
 static int make_in(const struct recipe *recipe, const struct sources *sources,
-		   const struct apt *apt, const char *part, const char *image, const char *base,
+		   const struct apt *apt, const char *state, const char *part, const char *image,
 		   struct err *err)
 {
 	auto_free char *scratch = path_join(part, "scratch");
@@ -113,10 +114,15 @@ static int make_in(const struct recipe *recipe, const struct sources *sources,
 	if (directory < 0)
 		return err_sys(err, "open %s", output);
 	struct recipe_context context = {
-	    .sources = sources, .apt = apt, .scratch = scratch, .output = directory};
+	    .sources = sources,
+	    .apt = apt,
+	    .state = state,
+	    .scratch = scratch,
+	    .output = directory,
+	};
 	if (recipe->make(&context, err) < 0 || cancel_check(err) < 0)
 		return -1;
-	return sync_and_rename(output, image, base, err);
+	return sync_and_rename(output, image, err);
 }
 
 /* With the lock held. */
@@ -136,7 +142,7 @@ static int make(const struct recipe *recipe, const struct sources *sources, cons
 	if ((recipe->check && recipe->check(state, err) < 0) ||
 	    apt_open(&apt, root, sources, err) < 0)
 		return -1;
-	result = make_in(recipe, sources, &apt, part, image, base, err);
+	result = make_in(recipe, sources, &apt, state, part, image, err);
 	apt_done(&apt);
 	/* What cannot be removed now is removed by the next run; its own failure counts more. */
 	(void)remove_tree(part, &ignored);

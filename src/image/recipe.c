@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const struct recipe *const recipes[] = {&recipe_tiny};
+static const struct recipe *const recipes[] = {&recipe_debian, &recipe_tiny};
 
 const struct recipe *recipe_find(const char *name)
 {

@@ -13,6 +13,7 @@
 struct recipe_context {
 	const struct sources *sources;
 	const struct apt *apt;
+	const char *state;   /* the directory of --state */
 	const char *scratch; /* for intermediate files; removed afterwards, whatever happens */
 	int output;	     /* directory for kernel, initrd and rootfs.img */
 };
@@ -30,6 +31,7 @@ struct recipe {
 	int (*make)(const struct recipe_context *context, struct err *err);
 };
 
+extern const struct recipe recipe_debian;
 extern const struct recipe recipe_tiny;
 
 /* NULL when there is none of that name. */

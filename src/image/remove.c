@@ -1,11 +1,10 @@
 #include "image/remove.h"
 
-#include "image/cancel.h"
 #include "image/child.h"
+#include "image/jail.h"
 
 #include <errno.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 int remove_tree(const char *path, struct err *err)
 {
@@ -14,5 +13,8 @@ int remove_tree(const char *path, struct err *err)
 
 	if (access(path, F_OK) < 0 && errno == ENOENT)
 		return 0;
-	return child_run(&child, err);
+	if (child_run(&child, err) == 0)
+		return 0;
+	*err = (struct err)ERR_INIT;
+	return jail_run(&child, err);
 }

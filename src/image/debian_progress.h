@@ -1,0 +1,15 @@
+#pragma once
+/*
+ * What mmdebstrap, apt and dpkg say while they make a root file system, turned into stages and
+ * counts for people.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+struct debian_progress {
+	uint64_t done;	/* steps of dpkg in this stage */
+	uint64_t total; /* 0: not known */
+};
+
+/* A child's line callback; ctx is a struct debian_progress that starts as zeros. */
+void debian_progress_line(void *ctx, bool is_error, const char *line);

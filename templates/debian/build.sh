@@ -1,0 +1,63 @@
+#!/bin/sh
+# Makes rootfs.img, an ext4 file system with Debian on it. Runs as root of a namespace of its own
+# (image/jail.h), so that an ordinary user can run it and nothing outlives it. What it prints on
+# standard output are lines for image/progress.h.
+#
+# In the working directory:
+#   sources.list, guest-sources.list, guest-apt.conf, nix.conf, profile.sh, modules/RELEASE
+# Arguments: RELEASE-OF-DEBIAN PACKAGE,PACKAGE,... SIZE-OF-IMAGE IMAGE [APT-OPTION...]
+set -eu
+
+release=$1 packages=$2 size=$3 image=$4
+shift 4
+root=${PWD:?}/root
+
+# Documentation and translations are a third of the files and nobody reads them in a VM.
+mmdebstrap --mode=root --verbose --variant=apt --format=directory \
+	--include="$packages" "$@" \
+	--aptopt='APT::Install-Recommends "false"' \
+	--dpkgopt='path-exclude=/usr/share/man/*' \
+	--dpkgopt='path-exclude=/usr/share/info/*' \
+	--dpkgopt='path-exclude=/usr/share/locale/*' \
+	--dpkgopt='path-exclude=/usr/share/doc/*' \
+	--dpkgopt='path-include=/usr/share/doc/*/copyright' \
+	"$release" "$root" - <sources.list
+
+echo 'stage setting up the guest'
+# The options above were for this image; what a user installs later comes whole.
+rm -f "$root"/etc/apt/apt.conf.d/99mmdebstrap "$root"/etc/dpkg/dpkg.cfg.d/99mmdebstrap
+cp guest-sources.list "$root/etc/apt/sources.list"
+cp guest-apt.conf "$root/etc/apt/apt.conf.d/80dxvm"
+mkdir -p "$root/etc/nix" "$root/etc/profile.d"
+cp nix.conf "$root/etc/nix/nix.conf"
+cp profile.sh "$root/etc/profile.d/nix.sh"
+# Projects are shared from the host; who owns them there says nothing here.
+printf '[safe]\n\tdirectory = *\n' >"$root/etc/gitconfig"
+
+mkdir -p "$root/usr/lib/modules"
+cp -R modules/* "$root/usr/lib/modules/"
+for kernel in modules/*; do
+	chroot "$root" depmod "${kernel##*/}"
+done
+
+# The image is nobody's: each guest gets its own name, ids and resolver from the agent.
+: >"$root/etc/machine-id"
+rm -f "$root/etc/resolv.conf" "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id"
+echo localhost >"$root/etc/hostname"
+printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
+chmod 644 "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/80dxvm" \
+	"$root/etc/nix/nix.conf" "$root/etc/profile.d/nix.sh" "$root/etc/gitconfig"
+# The kernel fills these.
+rm -rf "${root:?}"/dev/* "$root"/run/* "$root"/tmp/* "$root"/var/log/*.log "$root"/var/log/apt/* \
+	"$root"/var/cache/apt/*.bin "$root"/var/cache/debconf/*-old
+
+echo 'stage making the disk image'
+# Room in the group descriptors to grow to 1 TiB online. The file is new and so reads as zeros:
+# where mke2fs can be told that (1.47), the guest need not write them again.
+options=resize=268435456,lazy_itable_init=1,lazy_journal_init=1,nodiscard
+truncate -s 8M probe.img
+if mke2fs -q -F -E assume_storage_prezeroed=1 probe.img 2>/dev/null; then
+	options=$options,assume_storage_prezeroed=1
+fi
+mke2fs -q -F -t ext4 -L dxvm-root -m 1 -J size=64 -E "$options" -d "$root" "$image" "$size"
+rm -rf "$root"
