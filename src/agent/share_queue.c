@@ -126,14 +126,13 @@ void share_queue_written(struct share_queue *queue)
 	check_quiet(queue);
 }
 
-void share_queue_load(const struct share_queue *queue, uint32_t mount, size_t *ret_count,
+void share_queue_load(struct share_queue *queue, uint32_t mount, size_t *ret_count,
 		      size_t *ret_bytes)
 {
 	size_t count = 0;
 	size_t bytes = 0;
 
-	for (const struct list *link = queue->requests.next; link != &queue->requests;
-	     link = link->next) {
+	list_each(link, tmp, &queue->requests) {
 		const struct share_queued *request = list_entry(link, struct share_queued, link);
 
 		if (request->mount == mount) {

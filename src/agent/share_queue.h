@@ -66,5 +66,5 @@ enum share_queue_what share_queue_next(struct share_queue *queue,
 void share_queue_written(struct share_queue *queue);
 
 /* How much of a mount waits. */
-void share_queue_load(const struct share_queue *queue, uint32_t mount, size_t *ret_count,
+void share_queue_load(struct share_queue *queue, uint32_t mount, size_t *ret_count,
 		      size_t *ret_bytes);

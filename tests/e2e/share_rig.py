@@ -1,0 +1,149 @@
+"""A share without a VM: the real server process, the real pump of the agent, this host's kernel.
+
+Needs root and /dev/fuse. What a program in the guest would do runs in a child with the guest
+user's ids; the server works with the ids of the project directory's owner.
+"""
+import errno
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import traceback
+
+import pytest
+
+HOST_ID = 61234  # of the person whose project it is
+GUEST_ID = 61235  # of the user in the guest
+SHARE = 1
+
+
+def why_not():
+    """Why this host cannot run the rig, or None."""
+    if os.geteuid() != 0:
+        return "mounting needs root"
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/fuse: {error.strerror}"
+    return None
+
+
+class Rig:
+    def __init__(self, dxvm, read_only=False, orphans=True):
+        if why_not():
+            pytest.skip(f"no share on this host: {why_not()}")
+        self.dxvm = dxvm
+        self.scratch = scratch = pathlib.Path(tempfile.mkdtemp(prefix="dxt-", dir="/tmp"))
+        self.host = scratch / "project"
+        self.guest = scratch / "mounted"
+        self.vm = self.host / ".devbox" / "vm"
+        self.orphans = self.vm / "orphans"
+        self.read_only = read_only
+        self.keep_orphans = orphans
+        self.log = open(scratch / "log", "wb")
+        self.orphans.mkdir(parents=True)
+        self.guest.mkdir()
+        # Programs with the guest's ids must get there.
+        os.chmod(scratch, 0o755)
+        for path in [self.host, self.host / ".devbox", self.vm, self.orphans]:
+            os.chown(path, HOST_ID, HOST_ID)
+        self.host_end, guest_end = socket.socketpair()
+        self.state = os.memfd_create("state")
+        self.server = None
+        self.start_server()
+        arguments = [pathlib.Path(dxvm).parent / "tests/e2e/share_guest", str(guest_end.fileno()), str(SHARE),
+                     str(self.guest)] + (["ro"] if read_only else [])
+        self.pump = subprocess.Popen(arguments, pass_fds=[guest_end.fileno()],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=self.log)
+        guest_end.close()
+        assert self.pump.stdout.readline() == b"mounted\n", self.read_log()
+
+    def read_log(self):
+        return pathlib.Path(self.log.name).read_text(errors="replace")
+
+    def start_server(self):
+        root = os.open(self.host, os.O_RDONLY | os.O_DIRECTORY)
+        hidden = os.open(self.vm, os.O_RDONLY | os.O_DIRECTORY)
+        fds = [self.host_end.fileno(), root, hidden, self.state]
+        options = ["--port", str(fds[0]), "--guest", f"{GUEST_ID}:{GUEST_ID}",
+                   "--share", f"{SHARE}:{root}:devbox" + (":ro" if self.read_only else ""),
+                   "--hidden", str(hidden)]
+        if self.keep_orphans:
+            fds.append(os.open(self.orphans, os.O_RDONLY | os.O_DIRECTORY))
+            options += ["--orphans", str(fds[-1])]
+        self.server = subprocess.Popen([self.dxvm, "serve-share", *options], pass_fds=fds,
+                                       stderr=self.log)
+        for fd in fds[1:3] + fds[4:]:
+            os.close(fd)
+
+    def kill_server(self):
+        self.server.kill()
+        self.server.wait()
+
+    def stop(self):
+        subprocess.run(["umount", "-l", self.guest], check=False, stderr=subprocess.DEVNULL)
+        self.pump.kill()
+        self.pump.wait()
+        self.server.kill()
+        self.server.wait()
+        self.host_end.close()
+        os.close(self.state)
+        self.log.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def run(self, function, *arguments, uid=GUEST_ID):
+        """Runs the function in the guest: in the mounted directory, as the guest's user."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(reading)
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+                os.umask(0o022)
+                os.chdir(self.guest)
+                function(*arguments)
+                os._exit(0)
+            except BaseException:
+                os.write(writing, traceback.format_exc().encode()[-60000:])
+                os._exit(1)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            told = pipe.read().decode(errors="replace")
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            pytest.fail(told or f"the child ended with status {status}", pytrace=False)
+
+    def as_root(self, function, *arguments):
+        self.run(function, *arguments, uid=0)
+
+
+def put(name, data=b""):
+    with open(name, "wb") as file:
+        file.write(data)
+
+
+def get(name):
+    with open(name, "rb") as file:
+        return file.read()
+
+
+def refused(error, function, *arguments, **named):
+    try:
+        function(*arguments, **named)
+    except OSError as caught:
+        assert caught.errno == error, f"{errno.errorcode[caught.errno]} {caught}"
+    else:
+        raise AssertionError(f"no {errno.errorcode[error]}")
+
+
+def wait_for(condition, what, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"in vain for {seconds} s: {what}"
+        time.sleep(0.005)
