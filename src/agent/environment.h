@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * The environment of a session: a small clean base, what the client sent laid over it, and a TERM
+ * that the guest knows.
+ */
+#include "agent/user.h"
+
+/* A new NULL-terminated vector, freed with msg_free_strings. `path`: the PATH to begin with, NULL
+ * for the usual one. Entries of `given` without a name or a '=' are dropped. */
+char **environment_make(const struct user *user, const char *path, bool tty, char *const *given);
+
+/* The value of a variable in such a vector, or NULL. */
+const char *environment_get(char *const *environment, const char *name);
+
+/* The first of `term` and some well-known terminals that is in one of these terminfo databases
+ * (NULL-terminated); `term` itself may be NULL. "linux" when there is no database at all. */
+const char *environment_term(const char *term, const char *const *databases);

@@ -1,0 +1,225 @@
+/*
+ * Theory of operation. A virtio-serial port has no connect event: while the host's end is closed
+ * reads give 0 and poll says so at once, for ever. So after a 0 the port is closed, all channels
+ * are lost, and it is tried again after a delay that grows to a second. What the other side then
+ * sees may start inside a frame, therefore with a resync run.
+ *
+ * Output is written once a turn, after all events, so that small frames travel together; while the
+ * other end takes nothing it waits in the mux, which is bounded.
+ */
+#include "agent/link.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define PORTS		"/sys/class/virtio-ports"
+#define NAME_MAX_LENGTH 128
+#define READ_BYTES	32768
+#define READS_A_TURN	8 /* a port hands over 4 KiB at most a read */
+#define RETRY_FIRST_MS	10
+#define RETRY_LAST_MS	1000
+
+struct link {
+	struct loop *loop;
+	struct loop_watch watch;
+	struct loop_timer retry;
+	uint64_t retry_ms;
+	bool is_port;
+	bool resync;
+	bool failed; /* the peer broke the protocol: flush, then end */
+	uint32_t generation;
+	struct mux *mux;
+	struct mux_hello hello;
+	const struct mux_events *events;
+	void (*ended)(void *ctx, const char *why);
+	void *ctx;
+	uint8_t bytes[READ_BYTES];
+};
+
+static bool port_is_named(const char *port, const char *name)
+{
+	auto_free char *path = xasprintf(PORTS "/%s/name", port);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[NAME_MAX_LENGTH];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return strcmp(text, name) == 0;
+}
+
+int link_open_port(const char *name, int *ret_fd, struct err *err)
+{
+	DIR *ports = opendir(PORTS);
+	const struct dirent *entry;
+	auto_free char *path = NULL;
+	int fd;
+
+	while (ports && !path && (entry = readdir(ports)))
+		if (entry->d_name[0] != '.' && port_is_named(entry->d_name, name))
+			path = xasprintf("/dev/%s", entry->d_name);
+	if (ports)
+		(void)closedir(ports);
+	if (!path)
+		return err_set(err, ERR_NOT_FOUND, "there is no virtio port %s", name);
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_sys(err, "open %s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+static void start_mux(struct link *link, int fd)
+{
+	link->watch.fd = fd;
+	link->watch.events = POLLIN;
+	loop_watch_add(link->loop, &link->watch);
+	link->mux = mux_new(MUX_GUEST, link->events, link->ctx);
+	mux_start(link->mux, &link->hello, link->resync);
+	link->resync = true; /* from the second opening on, in any case */
+	link->failed = false;
+	link->generation++;
+}
+
+static void close_mux(struct link *link)
+{
+	loop_watch_remove(&link->watch);
+	if (link->watch.fd >= 0)
+		(void)close(take_fd(&link->watch.fd));
+	mux_free(take_ptr(&link->mux));
+}
+
+static void end(struct link *link, const char *why)
+{
+	close_mux(link);
+	if (!link->is_port) {
+		link->ended(link->ctx, why);
+		return;
+	}
+	log_warn("link", "%s; waiting for the host", why);
+	loop_timer_start(link->loop, &link->retry, link->retry_ms);
+}
+
+static void on_retry(struct loop_timer *timer)
+{
+	struct link *link = list_entry(timer, struct link, retry);
+	struct err err = ERR_INIT;
+	int fd;
+
+	link->retry_ms = 2 * link->retry_ms < RETRY_LAST_MS ? 2 * link->retry_ms : RETRY_LAST_MS;
+	if (link_open_port(LINK_PORT_NAME, &fd, &err) == 0)
+		start_mux(link, fd);
+	else
+		loop_timer_start(link->loop, timer, link->retry_ms);
+}
+
+static void on_ready(struct loop_watch *watch, short revents)
+{
+	struct link *link = list_entry(watch, struct link, watch);
+	struct err err = ERR_INIT;
+
+	(void)revents;
+	for (int i = 0; i < READS_A_TURN && !link->failed; i++) {
+		ssize_t n = read(watch->fd, link->bytes, sizeof(link->bytes));
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			end(link, n == 0 ? "the host closed the link" : strerror(errno));
+			return;
+		}
+		link->retry_ms = RETRY_FIRST_MS;
+		if (mux_feed(link->mux, link->bytes, (size_t)n, &err) < 0) {
+			log_error("link", "%s", err.text);
+			link->failed = true;
+		}
+	}
+}
+
+void link_flush(struct link *link)
+{
+	const uint8_t *bytes;
+	size_t length;
+
+	if (!link->mux)
+		return;
+	while ((length = mux_output(link->mux, &bytes)) > 0) {
+		ssize_t n = write(link->watch.fd, bytes, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN) {
+			end(link, strerror(errno));
+			return;
+		}
+		if (n <= 0)
+			break;
+		mux_sent(link->mux, (size_t)n);
+	}
+	if (link->failed && (length == 0 || link->is_port)) {
+		end(link, "the host broke the protocol");
+		return;
+	}
+	link->watch.events = (short)((link->failed ? 0 : POLLIN) | (length > 0 ? POLLOUT : 0));
+}
+
+bool link_is_flushed(const struct link *link)
+{
+	return !link->mux || !mux_has_output(link->mux);
+}
+
+struct mux *link_mux(const struct link *link)
+{
+	return link->mux;
+}
+
+uint32_t link_generation(const struct link *link)
+{
+	return link->generation;
+}
+
+struct link *link_new(struct loop *loop, int fd, bool resync, const struct mux_hello *hello,
+		      const struct mux_events *events, void (*ended)(void *ctx, const char *why),
+		      void *ctx)
+{
+	struct link *link = xcalloc(1, sizeof(*link));
+	struct err ignored = ERR_INIT;
+
+	link->loop = loop;
+	link->is_port = fd < 0;
+	link->resync = resync;
+	link->retry_ms = RETRY_FIRST_MS;
+	link->hello = *hello;
+	link->events = events;
+	link->ended = ended;
+	link->ctx = ctx;
+	loop_watch_init(&link->watch);
+	link->watch.ready = on_ready;
+	loop_timer_init(&link->retry);
+	link->retry.fire = on_retry;
+	if (fd < 0) {
+		on_retry(&link->retry);
+		return link;
+	}
+	(void)file_set_nonblock(fd, true, &ignored);
+	(void)file_set_inherit(fd, false, &ignored);
+	start_mux(link, fd);
+	return link;
+}
+
+void link_free(struct link *link)
+{
+	if (!link)
+		return;
+	close_mux(link);
+	loop_timer_stop(&link->retry);
+	free(link);
+}

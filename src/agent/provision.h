@@ -1,0 +1,15 @@
+#pragma once
+/*
+ * Applies what the supervisor says the guest is to be (struct message_configure). Runs in a worker:
+ * it may block. Every step can be done again. What sessions cannot do without is an error; the rest
+ * is a warning in the log.
+ */
+#include "agent/options.h"
+#include "base/err.h"
+#include "wire/message.h"
+
+int provision(const struct message_configure *configure, const struct options *options,
+	      struct err *err);
+
+/* The file through which a process puts itself into the cgroup of sessions; -1 if there is none. */
+int provision_open_cgroup(void);

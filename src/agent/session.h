@@ -1,0 +1,41 @@
+#pragma once
+/*
+ * Sessions: programs started for a channel, with a terminal of their own or with three pipes. The
+ * set of them belongs to the agent; each session belongs to the set and ends by itself: when its
+ * program has ended and its output is on its way, or when its client is lost.
+ *
+ * Bounds: SESSION_COUNT_MAX at once, SESSION_DESCRIPTIONS_MAX bytes of descriptions being received;
+ * each session holds at most one window of input, and reads output only when there is credit.
+ */
+#include "agent/loop.h"
+#include "wire/mux.h"
+
+#include <sys/types.h>
+
+#define SESSION_COUNT_MAX	 128
+#define SESSION_DESCRIPTIONS_MAX ((size_t)16 << 20)
+
+struct sessions {
+	struct loop *loop;
+	struct list list;
+	uint32_t count;
+	size_t descriptions; /* bytes announced by sessions not yet started */
+	bool as_self;	     /* all run as whoever runs the agent (--fake) */
+	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
+	char *project;	     /* where they start */
+	int cgroup;	     /* cgroup.procs they are put into, or -1 */
+	bool stopping;	     /* none is taken any more */
+};
+
+void sessions_init(struct sessions *sessions, struct loop *loop);
+/* Ends all, closes, frees. */
+void sessions_done(struct sessions *sessions);
+
+/* Takes a channel of PROTO_KIND_SESSION from the mux's open event. */
+void session_open(struct sessions *sessions, struct mux_channel *channel, uint32_t length);
+
+/* A child of the agent's was reaped; most are none of ours. */
+void session_reaped(struct sessions *sessions, pid_t pid, int wait_status);
+
+/* To the process group of each; their output and status still arrive. */
+void sessions_signal(struct sessions *sessions, int number);

@@ -1,0 +1,84 @@
+#pragma once
+/*
+ * What the files of a session share: session.c its life, session_io.c the bytes, session_spawn.c
+ * the child. Nobody else includes this.
+ */
+#include "agent/session.h"
+#include "agent/user.h"
+#include "base/buf.h"
+#include "wire/message.h"
+
+enum session_state {
+	SESSION_DESCRIBING, /* its description is arriving */
+	SESSION_STARTING,   /* forked; whether exec works is not known yet */
+	SESSION_RUNNING,
+};
+
+struct session_output {
+	struct loop_watch watch; /* the pty, or a pipe; fd -1: it has ended */
+	struct session *session;
+	uint8_t flags;	/* of its DATA frames */
+	size_t backlog; /* once reaped: at most this much is still taken */
+};
+
+struct session {
+	struct list link;
+	struct sessions *all;
+	struct mux_channel *channel;
+	enum session_state state;
+	bool tty;
+
+	uint32_t announced; /* length of the description */
+	struct buf description;
+	struct message_window window; /* size of the terminal */
+
+	pid_t pid; /* 0: none, or reaped */
+	bool reaped;
+	int wait_status;
+	uint32_t early_signal; /* came before it ran */
+	struct loop_watch report;
+	int slave; /* our own descriptor of the terminal, so that it never hangs up by itself */
+
+	struct session_output output[2];
+	struct loop_watch input;
+	struct buf in;
+	size_t in_owed; /* bytes of `in` the peer has no credit for yet */
+	bool in_eof;
+	bool in_line; /* the last byte written to the terminal was not a newline */
+};
+
+/* session.c */
+/* The program has ended and all output is queued: EXIT, CLOSE, and the session is gone. */
+void session_finish(struct session *session);
+
+/* session_io.c */
+void session_io_init(struct session *session);
+/* Registers the descriptors with the loop: the program runs. */
+void session_io_start(struct session *session);
+void session_io_done(struct session *session);
+void session_io_input(struct session *session, const uint8_t *bytes, size_t length);
+void session_io_input_eof(struct session *session);
+/* Credit arrived, or the state changed. May finish the session: the last call on it. */
+void session_io_advance(struct session *session);
+/* The program was reaped: what it wrote is taken, and then the session finishes. */
+void session_io_reaped(struct session *session);
+
+/* session_spawn.c */
+struct session_report {
+	int failed_exec; /* else something before it */
+	int error;	 /* errno */
+	int exists;	 /* a file of that name is there */
+};
+
+/* Forks; fills pid, descriptors and report of the session. On failure the code for REJECT is in
+ * *ret_code. */
+int session_spawn(struct session *session, const struct message_session *wanted,
+		  enum proto_reject *ret_code, struct err *err);
+
+/* session_tty.c */
+/* Makes the pair; the master becomes output and input of the session, the slave its `slave`. */
+int session_tty_make(struct session *session, uid_t owner, struct err *err);
+/* Gives the terminal the size in session->window. */
+void session_tty_resize(const struct session *session);
+/* The process group a signal goes to: the terminal's foreground group, else the program's own. */
+pid_t session_foreground(const struct session *session);

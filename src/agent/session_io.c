@@ -1,0 +1,234 @@
+/*
+ * Theory of operation.
+ *
+ * Output is read only when the peer has given credit, at most READ_MAX a turn, straight into the
+ * mux: a program that nobody reads from stands still, and one that floods gets its turn like all
+ * others. Input waits in `in` until the program takes it; only then the peer gets its credit back.
+ *
+ * The end. When the program is reaped, what it wrote is in the pipe or the terminal already: it is
+ * read until there is nothing left, but no further than the backlog noted at that moment, since
+ * somebody else may hold the other end and write for ever. That can take several rounds, each
+ * started by credit. Then EXIT follows the last byte. We do not wait for end of file: a program
+ * left in the background keeps it open for as long as it likes.
+ *
+ * Of a terminal we keep a descriptor of the slave side: without it the master would report EIO
+ * while nobody has it open, even if somebody is about to open /dev/tty again.
+ */
+#include "agent/session_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+#define READ_MAX 16384u
+/* More than the kernel holds between the two sides of a terminal (64 KiB and a line). */
+#define TTY_BACKLOG_MAX (160u << 10)
+#define EOF_BYTES	2 /* what in may hold besides a window */
+
+static void update_events(struct session *session)
+{
+	bool may_send = session->state == SESSION_RUNNING && mux_window(session->channel) > 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++)
+		session->output[i].watch.events = may_send ? POLLIN : 0;
+	session->input.events = buf_length(&session->in) > 0 ? POLLOUT : 0;
+}
+
+static void close_watch(struct loop_watch *watch)
+{
+	loop_watch_remove(watch);
+	if (watch->fd >= 0)
+		(void)close(take_fd(&watch->fd));
+}
+
+/* One read. False: nothing more to be had now, or ever (then the fd is closed). */
+static bool read_some(struct session_output *output, size_t most)
+{
+	struct session *session = output->session;
+	uint8_t bytes[READ_MAX];
+	uint32_t window = mux_window(session->channel);
+	size_t want = most < sizeof(bytes) ? most : sizeof(bytes);
+	ssize_t n;
+
+	if (output->watch.fd < 0 || window == 0 || want == 0)
+		return false;
+	n = read(output->watch.fd, bytes, want < window ? want : window);
+	if (n > 0) {
+		mux_send(session->channel, output->flags, bytes, (size_t)n);
+		return true;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		close_watch(&output->watch);
+	return false;
+}
+
+static void on_output(struct loop_watch *watch, short revents)
+{
+	struct session_output *output = list_entry(watch, struct session_output, watch);
+
+	(void)revents;
+	(void)read_some(output, READ_MAX);
+	update_events(output->session);
+}
+
+/* After the end of the program. True when all its output is queued. */
+static bool drain(struct session *session)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
+		struct session_output *output = &session->output[i];
+		uint32_t before;
+
+		do {
+			before = mux_window(session->channel);
+			if (output->watch.fd >= 0 && output->backlog > 0 && before == 0)
+				return false;
+			if (!read_some(output, output->backlog))
+				break;
+			output->backlog -= before - mux_window(session->channel);
+		} while (true);
+	}
+	return true;
+}
+
+void session_io_reaped(struct session *session)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
+		struct session_output *output = &session->output[i];
+		int held = 0;
+
+		loop_watch_remove(&output->watch);
+		if (output->watch.fd < 0)
+			continue;
+		if (session->tty)
+			output->backlog = TTY_BACKLOG_MAX;
+		else if (ioctl(output->watch.fd, FIONREAD, &held) == 0 && held > 0)
+			output->backlog = (size_t)held;
+	}
+	if (drain(session))
+		session_finish(session);
+}
+
+void session_io_advance(struct session *session)
+{
+	if (session->state == SESSION_RUNNING && session->reaped) {
+		if (drain(session))
+			session_finish(session);
+		return;
+	}
+	update_events(session);
+}
+
+static void pay_input(struct session *session, size_t length)
+{
+	size_t owed = length < session->in_owed ? length : session->in_owed;
+
+	session->in_owed -= owed;
+	mux_consume(session->channel, (uint32_t)owed);
+}
+
+static void close_input(struct session *session)
+{
+	close_watch(&session->input);
+	pay_input(session, session->in_owed);
+	buf_clear(&session->in);
+}
+
+/* A terminal has no end of file; its line discipline makes one of a character. After the start of
+ * a line the first only hands that over, and a second is needed. */
+static void end_terminal_input(struct session *session)
+{
+	struct termios mode;
+
+	session->in_eof = false;
+	if (tcgetattr(session->slave, &mode) < 0 || !(mode.c_lflag & ICANON))
+		return;
+	for (int i = 0; i < (session->in_line ? 2 : 1); i++)
+		(void)buf_append(&session->in, &mode.c_cc[VEOF], 1);
+}
+
+static void input_written(struct session *session, size_t length)
+{
+	if (length > 0)
+		session->in_line = buf_data(&session->in)[length - 1] != '\n';
+	buf_consume(&session->in, length);
+	pay_input(session, length);
+	if (buf_length(&session->in) > 0 || !session->in_eof)
+		return;
+	if (session->tty)
+		end_terminal_input(session);
+	else
+		close_input(session);
+}
+
+static void on_input(struct loop_watch *watch, short revents)
+{
+	struct session *session = list_entry(watch, struct session, input);
+	ssize_t n = write(watch->fd, buf_data(&session->in), buf_length(&session->in));
+
+	(void)revents;
+	if (n >= 0)
+		input_written(session, (size_t)n);
+	else if (errno != EAGAIN && errno != EINTR)
+		close_input(session); /* the program does not read any more */
+	update_events(session);
+}
+
+void session_io_input(struct session *session, const uint8_t *bytes, size_t length)
+{
+	session->in_owed += length;
+	if ((session->input.fd < 0 && session->state == SESSION_RUNNING) ||
+	    buf_append(&session->in, bytes, length) < 0) {
+		pay_input(session, length);
+		return;
+	}
+	update_events(session);
+}
+
+void session_io_input_eof(struct session *session)
+{
+	session->in_eof = true;
+	if (session->state == SESSION_RUNNING && session->input.fd >= 0) {
+		input_written(session, 0);
+		update_events(session);
+	}
+}
+
+void session_io_init(struct session *session)
+{
+	loop_watch_init(&session->report);
+	loop_watch_init(&session->input);
+	session->input.ready = on_input;
+	session->slave = -1;
+	buf_init(&session->in, PROTO_WINDOW + EOF_BYTES);
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
+		struct session_output *output = &session->output[i];
+
+		loop_watch_init(&output->watch);
+		output->watch.ready = on_output;
+		output->session = session;
+		output->flags = i == 0 ? 0 : PROTO_DATA_STDERR;
+	}
+}
+
+void session_io_start(struct session *session)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++)
+		if (session->output[i].watch.fd >= 0)
+			loop_watch_add(session->all->loop, &session->output[i].watch);
+	loop_watch_add(session->all->loop, &session->input);
+	if (session->in_eof)
+		session_io_input_eof(session);
+	update_events(session);
+}
+
+void session_io_done(struct session *session)
+{
+	close_watch(&session->report);
+	close_watch(&session->input);
+	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++)
+		close_watch(&session->output[i].watch);
+	if (session->slave >= 0)
+		(void)close(take_fd(&session->slave));
+	buf_done(&session->in);
+}
