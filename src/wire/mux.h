@@ -6,7 +6,8 @@
  *	bytes read from the link   -> mux_feed      -> events, called from inside mux_feed
  *	mux_send, mux_consume, ... -> mux_output    -> bytes to write, then mux_sent
  *
- * Events may call everything here but mux_feed and mux_free of the same mux.
+ * Events may call everything here but mux_feed and mux_free of the same mux; output that they look
+ * at is taken (mux_sent) before they return.
  *
  * Credit. Each side may send PROTO_WINDOW bytes of DATA per channel beyond what the other consumed.
  * The sender asks mux_window before mux_send; the receiver calls mux_consume only when the bytes
@@ -50,7 +51,8 @@ struct mux_hello {
 	uint16_t version_max;
 	uint32_t features;	/* a bit set; none defined in version 1 */
 	uint8_t boot_nonce[16]; /* agent: new at each boot, kept in RAM only; others: zero */
-	uint64_t uptime_ns;	/* sender's clock since its start (the agent: since boot) */
+	uint64_t uptime_ns;	/* sender's clock since its start (the agent: since boot); read it
+				   anew for each mux_start: it tells an answer from a stale one */
 	char program[64];	/* "dxvm 0.1.0", for people */
 };
 
@@ -96,7 +98,8 @@ struct mux *mux_new(enum mux_side side, const struct mux_events *events, void *c
 /* Closes every channel as lost (calls `closed`), then frees. Not from inside an event. */
 void mux_free(struct mux *mux);
 
-/* Queues our HELLO. `resync` puts a resync run in front (an agent restarted as a service). */
+/* Queues our HELLO, before the first mux_feed. `resync` puts a resync run in front (an agent
+ * restarted as a service). */
 void mux_start(struct mux *mux, const struct mux_hello *hello, bool resync);
 /* Lets the peer restart in the middle of the stream (the supervisor towards an agent). Without it
  * what a resync looks like is a violation. */

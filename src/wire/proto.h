@@ -26,13 +26,13 @@
  * HELLO: the longest tail of a frame that was cut, and a whole zero header. */
 #define PROTO_RESYNC_RUN (PROTO_FRAME_MAX + PROTO_FRAME_HEADER)
 
-#define PROTO_WINDOW		262144u	     /* bytes in flight per channel and direction */
-#define PROTO_CHANNELS_MAX	256	     /* open at once on a link */
-#define PROTO_OPEN_MAX		(2u << 20)   /* the description that follows an OPEN */
-#define PROTO_MESSAGE_MAX	16384	     /* a REQUEST or REPLY is one frame */
-#define PROTO_TEXT_MAX		1024	     /* a human-readable text in REJECT, GOAWAY, REPLY */
-#define PROTO_CONTROL_QUEUE_MAX (256u << 10) /* queued for channel 0 before the link is given up   \
-					      */
+#define PROTO_WINDOW	   262144u    /* bytes in flight per channel and direction */
+#define PROTO_CHANNELS_MAX 256	      /* open at once on a link */
+#define PROTO_OPEN_MAX	   (2u << 20) /* the description that follows an OPEN */
+#define PROTO_MESSAGE_MAX  16384      /* a REQUEST or REPLY is one frame */
+#define PROTO_TEXT_MAX	   1024	      /* a human-readable text in REJECT, GOAWAY, REPLY */
+/* Queued for channel 0 before the link is given up. */
+#define PROTO_CONTROL_QUEUE_MAX (256u << 10)
 
 enum proto_type {
 	PROTO_SYNC = 0, /* never sent as a frame: what a resync run looks like */
