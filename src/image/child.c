@@ -14,6 +14,10 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
 #define LINE_MAX_BYTES	8192
 #define LAST_WORDS_MAX	300
 #define ENVIRONMENT_MAX 4096
@@ -133,6 +137,9 @@ static char **merge_environment(const char *const *added)
 
 static int start(struct running *run, struct err *err)
 {
+#ifdef __linux__
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+#endif
 	auto_free char **environment = merge_environment(run->child->environment);
 	int out[2];
 	int complaints[2];
@@ -176,6 +183,15 @@ static int finish(struct running *run, struct err *err)
 	return err_set(err, ERR_SYSTEM, "%s %s%s%s", name, how, words[0] ? ": " : "", words);
 }
 
+/* What a killed child leaves becomes ours (we are a subreaper): once nothing of it is left to wait
+ * for, nothing of it runs any more, and its files can be removed. */
+static void kill_all(pid_t pid)
+{
+	(void)kill(-pid, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+}
+
 int child_run(const struct child *child, struct err *err)
 {
 	struct running run = {.child = child, .pid = -1, .streams = {{.fd = -1}, {.fd = -1}}};
@@ -187,12 +203,10 @@ int child_run(const struct child *child, struct err *err)
 		result = start(&run, err);
 	if (result == 0)
 		result = pump(&run, err);
-	if (run.pid > 0 && result < 0) {
-		(void)kill(-run.pid, SIGKILL);
-		(void)waitpid(run.pid, NULL, 0);
-	} else if (run.pid > 0) {
+	if (run.pid > 0 && result < 0)
+		kill_all(run.pid);
+	else if (run.pid > 0)
 		result = finish(&run, err);
-	}
 	for (size_t i = 0; i < 2; i++) {
 		cleanup_close(&run.streams[i].fd);
 		buf_done(&run.streams[i].partial);

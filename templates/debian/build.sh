@@ -31,6 +31,10 @@ cp guest-apt.conf "$root/etc/apt/apt.conf.d/80dxvm"
 mkdir -p "$root/etc/nix" "$root/etc/profile.d"
 cp nix.conf "$root/etc/nix/nix.conf"
 cp profile.sh "$root/etc/profile.d/nix.sh"
+# Where these are missing, Nix takes a store in the home directory instead. The agent gives them to
+# the user.
+mkdir -p "$root/nix/store" "$root/nix/var/nix"
+echo 'LANG=C.UTF-8' >"$root/etc/default/locale"
 # Projects are shared from the host; who owns them there says nothing here.
 printf '[safe]\n\tdirectory = *\n' >"$root/etc/gitconfig"
 
@@ -46,7 +50,8 @@ rm -f "$root/etc/resolv.conf" "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/mac
 echo localhost >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 chmod 644 "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/80dxvm" \
-	"$root/etc/nix/nix.conf" "$root/etc/profile.d/nix.sh" "$root/etc/gitconfig"
+	"$root/etc/nix/nix.conf" "$root/etc/profile.d/nix.sh" "$root/etc/gitconfig" \
+	"$root/etc/default/locale"
 # The kernel fills these.
 rm -rf "${root:?}"/dev/* "$root"/run/* "$root"/tmp/* "$root"/var/log/*.log "$root"/var/log/apt/* \
 	"$root"/var/cache/apt/*.bin "$root"/var/cache/debconf/*-old
