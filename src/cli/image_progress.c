@@ -6,11 +6,41 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #define LINE_MAX_BYTES 4096
+
+/* Ctrl-C asks the child to give up, and we wait for it to leave nothing behind. The handler must
+ * find the child, hence static. */
+static volatile sig_atomic_t child_pid;
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signum)
+{
+	(void)signum;
+	interrupted = 1;
+	(void)kill((pid_t)child_pid, SIGTERM);
+}
+
+static void watch_signals(pid_t pid)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction action = {.sa_handler = on_signal};
+
+	child_pid = (sig_atomic_t)pid;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		(void)sigaction(numbers[i], &action, NULL);
+}
+
+static void unwatch_signals(void)
+{
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGHUP, SIG_DFL);
+}
 
 struct follow {
 	struct progress *progress;
@@ -91,10 +121,14 @@ int image_progress_follow(int fd, pid_t pid, struct progress *progress, struct e
 	struct follow follow = {.progress = progress};
 	int wait_status = 0;
 
+	watch_signals(pid);
 	read_all(&follow, fd);
 	while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
+	unwatch_signals();
 	auto_free char *error = follow.error;
+	if (interrupted && !follow.done)
+		return err_set(err, ERR_CANCELLED, "interrupted; nothing is left behind");
 	if (error)
 		return err_set(err, ERR_SYSTEM, "%s", error);
 	if (follow.done && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)

@@ -40,7 +40,7 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 	machine->spec.cmdline = machine->cmdline = boot.cmdline;
 	machine->spec.console_fd = openat(
 	    data_dir, "console",
-	    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	    O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (machine->spec.console_fd < 0)
 		return err_sys(err, "console");
 	return ram_create(settings->mem, &machine->spec.ram_fd, err);

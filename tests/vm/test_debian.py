@@ -1,0 +1,94 @@
+"""The guest a newcomer meets."""
+import os
+import pwd
+import subprocess
+
+import pytest
+
+from projects import Project, alive
+
+
+def guest(project, script, **more):
+    """Runs a script in the guest; its output as text, its success checked."""
+    done = project.run("-q", "exec", "bash", "-c", script, **more)
+    assert done.returncode == 0, (script, done.stdout, done.stderr)
+    return done.stdout.decode().strip()
+
+
+def test_it_boots_to_a_user_with_sudo(debian):
+    name = guest(debian, "id -un")
+    expected = "dev" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    assert name == expected
+    assert guest(debian, "sudo -n id -u") == "0"
+    assert guest(debian, "echo $HOME") == f"/home/{name}"
+    assert guest(debian, "pwd") == f"/home/{name}/devbox/hello"
+
+
+def test_the_tools_are_there(debian):
+    assert "git version" in guest(debian, "git --version")
+    assert guest(debian, ". /etc/os-release; echo $ID $VERSION_ID") == "debian 13"
+    assert guest(debian, "nix eval --expr '1 + 2'", timeout=300) == "3"
+
+
+def test_files_go_both_ways_with_the_users_ids(debian):
+    (debian.root / "from-host").write_text("host\n")
+    assert guest(debian, "cat from-host; stat -c %U from-host").split() == \
+        ["host", guest(debian, "id -un")]
+    guest(debian, "echo guest >from-guest; git init -q . && git status --short")
+    made = debian.root / "from-guest"
+    owner = debian.root.stat()
+    assert (made.stat().st_uid, made.stat().st_gid) == (owner.st_uid, owner.st_gid)
+
+
+def test_a_login_shell_on_a_terminal(debian):
+    child = debian.terminal()
+    child.expect(r"\$ ")
+    child.sendline("echo $0 $TERM; tty")
+    child.expect("-bash xterm-256color")
+    child.sendline("exit 3")
+    child.expect_exact("exit")
+    child.wait()
+    assert child.exitstatus == 3
+
+
+def test_a_nix_build_offline(debian):
+    expression = ('derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; '
+                  'args = [ "-c" "echo built >$out" ]; }')
+    path = guest(debian, f"nix-build --option sandbox false -E '{expression}' --no-out-link",
+                 timeout=300)
+    assert guest(debian, f"cat {path}") == "built"
+
+
+def test_stop_leaves_a_clean_file_system_and_no_process(debian):
+    guest(debian, "dd if=/dev/urandom of=~/data bs=1M count=20 status=none; sha256sum ~/data")
+    pids = debian.processes()
+    debian.stop()
+    assert not any(alive(pid) for pid in pids)
+    check = subprocess.run(["e2fsck", "-fn", str(debian.data / "disk.img")], capture_output=True,
+                           check=False, env={**os.environ, "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_what_was_written_is_there_after_a_restart(debian):
+    assert guest(debian, "stat -c %s ~/data") == str(20 << 20)
+    assert int(guest(debian, "df --output=size -m / | tail -1")) > 25_000
+
+
+def test_a_second_project_is_cloned_not_built(dxvm, debian):
+    second = Project(dxvm, debian.root.parent / "second", debian.environment, "debian")
+    first_id = (debian.data / "id").read_text() if (debian.data / "id").exists() else ""
+    assert (second.data / "id").read_text() != first_id
+    assert (second.data / "disk.img").stat().st_blocks * 512 < 3 << 30
+
+
+@pytest.fixture
+def ordinary_user():
+    """A user who is not root, made for the test."""
+    if os.geteuid() != 0:
+        pytest.skip("the tests run as an ordinary user already")
+    name = "dxvmtest"
+    subprocess.run(["userdel", "-rf", name], capture_output=True, check=False)
+    subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
+    yield name
+    subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+    subprocess.run(["userdel", "-rf", name], capture_output=True, check=True)
