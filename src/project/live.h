@@ -9,12 +9,13 @@
 #include <sys/types.h>
 
 /* How a supervisor is started: this program, as "dxvm supervise ROOT DATA_DIR", with the lock and
- * the writing end of a pipe as these descriptors. It writes "ok\n" to the pipe once it listens, else
- * why it will not. With a third word, "--dry-run", it prints what it would run and needs neither. */
-#define LIVE_COMMAND "supervise"
-#define LIVE_LOCK_FD 3
+ * the writing end of a pipe as these descriptors. It writes "ok\n" to the pipe once it listens,
+ * else why it will not. With a third word, "--dry-run", it prints what it would run and needs
+ * neither. */
+#define LIVE_COMMAND  "supervise"
+#define LIVE_LOCK_FD  3
 #define LIVE_READY_FD 4
-#define LIVE_OK "ok\n"
+#define LIVE_OK	      "ok\n"
 
 struct live {
 	char *socket; /* NULL: not listening yet */

@@ -58,7 +58,7 @@ static void an_edit_takes_effect(void)
 	temp_dir_put_text(&dir, "guest", "tiny\n");
 	temp_dir_put_text(&dir, "cpu", "4");
 	temp_dir_put_text(&dir, "mem", "4G\n\n");
-	temp_dir_put_text(&dir, "net", " off\n" + 1);
+	temp_dir_put_text(&dir, "net", "off\n");
 	CHECK_INT(settings_load(dir.fd, &settings, &err), 0);
 	CHECK_INT(settings.cpu, 4);
 	CHECK(settings.mem == 4 * GIB);
