@@ -30,7 +30,8 @@ struct vm_spec {
 	int initrd_fd;	     /* opened read-only (a memfd) */
 	const char *cmdline;
 	int disk_fd;	/* raw image opened read-write, or -1 */
-	int console_fd; /* where the serial console goes, opened for append */
+	int console_fd; /* where the serial console goes, opened for reading and appending: the
+			   older half of it is dropped past 1 MiB; or -1 */
 	int agent_fd;	/* our side's peer of the agent port: end of a socketpair */
 	int share_fd;	/* the same for the share port */
 	uint8_t mac[6];
@@ -47,6 +48,9 @@ struct vm_exit {
 };
 
 struct vm_events {
+	/* Something people should know that is not the end, one line: the guest is paused because
+	 * the host's disk is full, or goes on. May be NULL. */
+	void (*notice)(void *ctx, const char *text);
 	/* The machine is gone; the last event. Call vm_free when convenient, also from in here. */
 	void (*gone)(void *ctx, const struct vm_exit *exit);
 };

@@ -1,0 +1,68 @@
+#pragma once
+/*
+ * Client of QEMU's machine protocol (QMP, docs/interop/qmp-spec.rst of QEMU): one JSON object a
+ * line on one socket. The peer is not trusted, because a hostile guest may have taken over QEMU:
+ * lines, nesting and what waits to be sent are bounded, and whatever does not fit the protocol ends
+ * the link.
+ *
+ * Nothing is called back from inside qmp_*; commands may be sent from the start, they wait for the
+ * handshake. After qmp_close nothing is called any more.
+ */
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define QMP_LINE_MAX ((size_t)65536)
+
+struct qmp;
+struct qmp_data; /* an object out of an answer or event; valid during the callback */
+
+struct qmp_events {
+	/* The handshake is done: QEMU's main loop runs. */
+	void (*ready)(void *ctx);
+	void (*event)(void *ctx, const char *name, const struct qmp_data *data);
+	/* The link is over, after every waiting command got its answer; the last event. ERR_SYSTEM
+	 * when it went (end of stream), ERR_PROTOCOL when the peer broke the protocol. */
+	void (*closed)(void *ctx, const struct err *why);
+};
+
+/* The answer to one command, exactly once: error NULL and the data of "return" (an empty object if
+ * it was none); or ERR_GUEST and QEMU's words; or, if the link went first, why it did. */
+typedef void (*qmp_done)(void *ctx, const struct qmp_data *data, const struct err *error);
+
+/* Owns fd from now on, also on failure. Members of events may be NULL. */
+int qmp_open(uv_loop_t *loop, int fd, const struct qmp_events *events, void *ctx,
+	     struct qmp **ret_qmp, struct err *err);
+void qmp_close(struct qmp *qmp); /* NULL is fine; also from inside a callback */
+
+/* arguments: JSON text of an object, or NULL. done may be NULL. ERR_INVALID for arguments that are
+ * no object, ERR_BUSY when too much waits to be sent, ERR_PROTOCOL when the link is over. */
+int qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_done done, void *ctx,
+	     struct err *err);
+
+/* A member by name, or "" / `otherwise` when it is not there or of another type. A dotted name goes
+ * into members: "ram.transferred". */
+const char *qmp_string(const struct qmp_data *data, const char *name);
+int64_t qmp_integer(const struct qmp_data *data, const char *name, int64_t otherwise);
+bool qmp_bool(const struct qmp_data *data, const char *name);
+
+/* What a line is, without a link: for the client itself and for fuzzing. */
+enum qmp_kind {
+	QMP_GREETING,
+	QMP_RETURN,
+	QMP_ERROR,
+	QMP_EVENT,
+	QMP_KIND_COUNT,
+};
+
+struct qmp_line {
+	enum qmp_kind kind;
+	int64_t id;	       /* of the command; 0 if none */
+	const char *name;      /* of the event; the description of the error */
+	struct qmp_data *data; /* owns everything above */
+};
+
+int qmp_line_parse(const char *text, size_t length, struct qmp_line *ret_line, struct err *err);
+void qmp_line_done(struct qmp_line *line);
