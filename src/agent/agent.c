@@ -14,6 +14,7 @@
 #include "agent/loop.h"
 #include "agent/provision.h"
 #include "agent/session.h"
+#include "agent/shares.h"
 #include "agent/shutdown.h"
 #include "agent/worker.h"
 #include "base/log.h"
@@ -32,6 +33,7 @@ struct agent {
 	struct loop *loop;
 	struct link *link;
 	struct sessions sessions;
+	struct shares shares;	   /* the worker's while one is running */
 	struct shutdown *shutdown; /* NULL: none is going on */
 	uint32_t shutdown_id;	   /* of the request to be answered, 0: none */
 	struct loop_timer farewell;
@@ -84,7 +86,8 @@ static void job_work(void *arg)
 	else if (job->agent->boot_error)
 		(void)err_set(&job->err, ERR_SYSTEM, "%s", job->agent->boot_error);
 	else
-		(void)provision(&job->configure, job->agent->options, &job->err);
+		(void)provision(&job->configure, job->agent->options->mode, &job->agent->shares,
+				&job->err);
 }
 
 static void take_configuration(struct sessions *sessions, struct message_configure *configure)
@@ -283,6 +286,7 @@ int agent_run(const struct options *options, const char *boot_error)
 	agent.loop = loop_new();
 	sessions_init(&agent.sessions, agent.loop);
 	agent.sessions.as_self = options->mode == AGENT_FAKE;
+	agent.shares.port_fd = options->share_fd;
 	loop_timer_init(&agent.farewell);
 	agent.farewell.fire = on_late;
 	hello_make(&hello);

@@ -5,11 +5,12 @@
  * is a warning in the log.
  */
 #include "agent/options.h"
+#include "agent/shares.h"
 #include "base/err.h"
 #include "wire/message.h"
 
-int provision(const struct message_configure *configure, const struct options *options,
-	      struct err *err);
+int provision(const struct message_configure *configure, enum agent_mode mode,
+	      struct shares *shares, struct err *err);
 
 /* The file through which a process puts itself into the cgroup of sessions; -1 if there is none. */
 int provision_open_cgroup(void);

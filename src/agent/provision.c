@@ -1,0 +1,86 @@
+#include "agent/provision.h"
+
+#include "agent/home.h"
+#include "agent/identity.h"
+#include "agent/net.h"
+#include "agent/root.h"
+#include "agent/user.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define CGROUP	    CGROUP_ROOT "/sessions"
+
+/* A step the guest can do without. */
+static void try(int result, struct err *err)
+{
+	if (result < 0) {
+		log_warn("provision", "%s", err->text);
+		err->code = ERR_NONE;
+	}
+}
+
+static void write_line(const char *path, const char *text)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		log_warn("provision", "%s: %s", path, strerror(errno));
+}
+
+/* Sessions get a cgroup of their own, delegated to the user: what they use can be told apart from
+ * what the system uses, and the user may divide it further. */
+static int make_cgroup(const struct user *user, struct err *err)
+{
+	static const char *const controllers[] = {"+cpu", "+memory", "+pids", "+io"};
+	static const char *const delegated[] = {CGROUP, CGROUP "/cgroup.procs",
+						CGROUP "/cgroup.threads",
+						CGROUP "/cgroup.subtree_control"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+		write_line(CGROUP_ROOT "/cgroup.subtree_control", controllers[i]);
+	if (mkdir(CGROUP, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, "create " CGROUP);
+	for (size_t i = 0; i < ARRAY_SIZE(delegated); i++)
+		if (chown(delegated[i], user->uid, user->gid) < 0)
+			return err_sys(err, "owner of %s", delegated[i]);
+	return 0;
+}
+
+int provision_open_cgroup(void)
+{
+	return open(CGROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+}
+
+/* What only PID 1 of a guest of ours may do to the system. */
+static int make_system(const struct message_configure *configure, struct err *err)
+{
+	try(root_grow(err), err);
+	try(identity_host_name(configure->hostname, err), err);
+	try(identity_machine_id(configure->machine_id, err), err);
+	try(identity_time_zone(configure->timezone, err), err);
+	try(net_loopback(err), err);
+	if (configure->network)
+		try(net_user_network(err), err);
+	return home_make_account(configure, err);
+}
+
+int provision(const struct message_configure *configure, enum agent_mode mode,
+	      struct shares *shares, struct err *err)
+{
+	auto_user struct user user = {.name = NULL};
+
+	try(identity_seed(configure, err), err);
+	if (mode == AGENT_INIT && make_system(configure, err) < 0)
+		return err_wrap(err, "set up the guest");
+	if (user_lookup(configure->user, &user, err) < 0 || home_make(&user, err) < 0)
+		return err_wrap(err, "set up the guest's user");
+	if (mode == AGENT_INIT)
+		try(make_cgroup(&user, err), err);
+	return shares_apply(shares, configure, &user, err);
+}
