@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define LISTS_FRESH_S (24 * 60 * 60)
+#define LISTS_FRESH_S ((time_t)24 * 60 * 60)
 #define OUTPUT_MAX    ((size_t)1 << 20)
 #define STAMP	      "refreshed"
 

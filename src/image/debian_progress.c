@@ -3,8 +3,7 @@
 #include "base/cleanup.h"
 #include "image/progress.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -26,8 +25,9 @@ static bool starts_with(const char *line, const char *prefix)
 
 void debian_progress_line(void *ctx, bool is_error, const char *line)
 {
+	static const char mark[] = " upgraded, ";
 	struct debian_progress *progress = ctx;
-	uint64_t packages;
+	const char *upgraded = strstr(line, mark);
 
 	if (!is_error && starts_with(line, "stage ")) {
 		progress_stage("%s", line + strlen("stage "));
@@ -40,10 +40,10 @@ void debian_progress_line(void *ctx, bool is_error, const char *line)
 			return;
 		}
 	}
-	if (sscanf(line, "%*d upgraded, %" SCNu64 " newly installed", &packages) == 1) {
+	if (strstr(line, " newly installed, ") && upgraded) {
 		/* dpkg unpacks each, then sets each up. */
 		progress->done = 0;
-		progress->total = 2 * packages;
+		progress->total = 2 * strtoull(upgraded + strlen(mark), NULL, 10);
 	} else if ((starts_with(line, "Unpacking ") || starts_with(line, "Setting up ")) &&
 		   progress->done < progress->total) {
 		progress_count(++progress->done, progress->total);

@@ -3,11 +3,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
+#include <ctype.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,19 +22,36 @@ struct range {
 	unsigned long count;
 };
 
+/* The number between colons at *text, which moves behind it; ID_MAX + 1 when there is none. */
+static unsigned long next_number(const char **text)
+{
+	char *end;
+
+	if (**text != ':' || !isdigit((unsigned char)(*text)[1]))
+		return ID_MAX + 1;
+	unsigned long value = strtoul(*text + 1, &end, 10);
+	*text = end;
+	return value;
+}
+
 /* "owner:start:count"; *text moves to the next line. False at the end; what is no range is
  * skipped. */
 static bool next_range(const char **text, struct range *range)
 {
 	while (**text) {
 		const char *line = *text;
-		int fields;
+		size_t owner = strcspn(line, ":\n");
 
 		*text += strcspn(line, "\n");
 		*text += **text == '\n';
-		fields =
-		    sscanf(line, "%63[^:\n]:%lu:%lu", range->owner, &range->start, &range->count);
-		if (fields == 3 && range->start <= ID_MAX && range->count <= ID_MAX)
+		if (owner >= sizeof(range->owner))
+			continue;
+		memcpy(range->owner, line, owner);
+		range->owner[owner] = '\0';
+		line += owner;
+		range->start = next_number(&line);
+		range->count = next_number(&line);
+		if (range->start <= ID_MAX && range->count <= ID_MAX)
 			return true;
 	}
 	return false;
