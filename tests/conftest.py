@@ -6,14 +6,21 @@ import tempfile
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-BUILD = pathlib.Path(os.environ.get("DXVM_TEST_BUILD", TOP / "build"))
+from projects import BUILD
 
 
 @pytest.fixture(scope="session")
 def dxvm():
     """The program under test."""
     path = BUILD / "dxvm"
+    assert path.is_file(), f"{path} is not built"
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def agent():
+    """The agent, which runs on this host too."""
+    path = BUILD / "src" / "agent" / "dxvm-agent"
     assert path.is_file(), f"{path} is not built"
     return str(path)
 

@@ -6,6 +6,9 @@ import time
 
 import pexpect
 
+TOP = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("DXVM_TEST_BUILD", TOP / "build")).resolve()
+
 
 def wait_until(condition, what, limit=30):
     """Returns the condition's first true value; fails loudly when it never comes."""

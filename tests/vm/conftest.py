@@ -7,8 +7,7 @@ import tempfile
 
 import pytest
 
-from conftest import BUILD
-from projects import Project, stop_quietly
+from projects import BUILD, Project, stop_quietly
 
 
 @pytest.fixture(scope="session")
