@@ -13,6 +13,7 @@
 #include "project/identity.h"
 #include "project/kind.h"
 #include "project/live.h"
+#include "project/registry.h"
 #include "project/settings.h"
 
 #include <errno.h>
@@ -45,13 +46,22 @@ static int choose_kind(const struct invocation *invocation, const struct kind **
 	return err_set(err, ERR_USAGE, "--guest %s: unknown kind of guest; there is: debian", name);
 }
 
+/* What is here is no VM from now on, until the new one is complete. */
+static int forget_old(int data_dir, struct err *err)
+{
+	struct identity old;
+
+	if (unlinkat(data_dir, "guest", 0) < 0 && errno != ENOENT)
+		return err_sys(err, "guest");
+	return identity_load(data_dir, &old, err) < 0 ? 0 : registry_remove(old.hex, err);
+}
+
 static int refuse_existing(int data_dir, bool force, const struct project *project, struct err *err)
 {
 	struct stat st;
 
 	if (force)
-		return unlinkat(data_dir, "guest", 0) < 0 && errno != ENOENT ? err_sys(err, "guest")
-									     : 0;
+		return forget_old(data_dir, err);
 	if (fstatat(data_dir, "guest", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(
 		    err, ERR_EXISTS,
@@ -124,7 +134,8 @@ static int install(const struct project *project, const struct kind *kind, bool 
 			   : -1;
 	if (refuse_existing(data_dir, force, project, err) < 0 ||
 	    (kind->has_machine && make_image(kind, project, force, quiet, err) < 0) ||
-	    identity_load(data_dir, &identity, err) < 0)
+	    identity_new(data_dir, &identity, err) < 0 ||
+	    registry_add(project->data_dir, data_dir, &identity, err) < 0)
 		return -1;
 	return settings_write_missing(data_dir, kind, err);
 }

@@ -23,7 +23,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	size_t length = 0;
 
 	if (command_project(invocation, &project, err) < 0 ||
-	    data_dir_open(&project, &data_dir, err) < 0)
+	    data_dir_open(&project, &data_dir, NULL, err) < 0)
 		return -1;
 	if (file_read(data_dir, console ? "console" : "log", LOG_MAX, &text, &length, err) < 0) {
 		if (err->code == ERR_NOT_FOUND)

@@ -4,10 +4,17 @@
 #include "cli/enter.h"
 #include "wire/message.h"
 
+#include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MIB ((uint64_t)1 << 20)
+
+static const struct option status_options[] = {
+    {.name = "json", .summary = "print JSON"},
+    {0},
+};
 
 static void print_text(const char *label, const char *text)
 {
@@ -31,6 +38,40 @@ static void print_status(const struct message_status *s)
 		     s->machine_pid);
 }
 
+static void print_json(const struct project *project, const struct message_status *s)
+{
+	auto_free char *root = safe_text(project->root, strlen(project->root), SAFE_TEXT_LINE);
+	auto_free char *files =
+	    safe_text(project->data_dir, strlen(project->data_dir), SAFE_TEXT_LINE);
+	json_auto_t *all = json_pack("{s:s, s:s, s:s}", "project", root, "files", files, "state",
+				     s ? s->state : "not running");
+
+	if (s) {
+		json_auto_t *more = json_pack(
+		    "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:i}", "guest", s->guest,
+		    "accelerator", s->accelerator, "cpus", (int)s->cpus, "memory_bytes",
+		    (json_int_t)s->memory_bytes, "resident_bytes", (json_int_t)s->resident_bytes,
+		    "uptime_ms", (json_int_t)s->uptime_ms, "boot_ms", (json_int_t)s->boot_ms,
+		    "sessions", (int)s->sessions, "supervisor_pid", (int)s->supervisor_pid,
+		    "machine_pid", (int)s->machine_pid);
+
+		(void)json_object_update(all, more);
+	}
+	(void)json_dumpf(all, stdout, JSON_INDENT(2));
+	(void)putchar('\n');
+}
+
+/* s is NULL when it does not run. */
+static void print(const struct project *project, const struct message_status *s)
+{
+	print_text("project", project->root);
+	print_text("files", project->data_dir);
+	if (s)
+		print_status(s);
+	else
+		print_text("state", "not running");
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
@@ -41,18 +82,17 @@ static int run(const struct invocation *invocation, struct err *err)
 	buf_init(&reply, PROTO_MESSAGE_MAX);
 	if (command_project(invocation, &project, err) < 0)
 		return -1;
-	print_text("project", project.root);
-	print_text("files", project.data_dir);
+	bool json = options_flag(&invocation->options, "json");
 	if (enter_running(&project, &client, err) < 0) {
 		if (err->code != ERR_NOT_FOUND)
 			return -1;
-		print_text("state", "not running");
+		json ? print_json(&project, NULL) : print(&project, NULL);
 		return 0;
 	}
 	if (client_call(client, PROTO_STATUS, &reply, err) < 0 ||
 	    message_status_decode(&status, buf_data(&reply), buf_length(&reply), err) < 0)
 		return -1;
-	print_status(&status);
+	json ? print_json(&project, &status) : print(&project, &status);
 	message_status_done(&status);
 	return 0;
 }
@@ -61,5 +101,6 @@ const struct command cmd_status = {
     .name = "status",
     .arguments = "",
     .summary = "say whether the VM runs, and what it costs",
+    .options = status_options,
     .run = run,
 };

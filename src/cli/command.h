@@ -40,11 +40,14 @@ const struct command *command_suggest(const char *name);
 int command_project(const struct invocation *invocation, struct project *ret_project,
 		    struct err *err);
 
+extern const struct command cmd_adopt;
 extern const struct command cmd_completion;
+extern const struct command cmd_config;
 extern const struct command cmd_exec;
 extern const struct command cmd_help;
 extern const struct command cmd_install;
 extern const struct command cmd_logs;
+extern const struct command cmd_ls;
 extern const struct command cmd_shell;
 extern const struct command cmd_start;
 extern const struct command cmd_status;

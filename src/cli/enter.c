@@ -57,7 +57,7 @@ int enter_running(const struct project *project, struct client **ret_client, str
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
 
-	if (data_dir_open(project, &data_dir, err) < 0 ||
+	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
 	    lock_or_connect(data_dir, &lock, ret_client, err) < 0)
 		return -1;
 	if (lock >= 0)
@@ -131,7 +131,7 @@ int enter_started(const struct project *project, bool quiet, struct client **ret
 	int status;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
-	if (data_dir_open(project, &data_dir, err) < 0 ||
+	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
 	    lock_or_connect(data_dir, &lock, &client, err) < 0)
 		return -1;
 	started = lock >= 0;
@@ -164,7 +164,7 @@ int enter_wait_gone(const struct project *project, struct err *err)
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
 
-	if (data_dir_open(project, &data_dir, err) < 0)
+	if (data_dir_open(project, &data_dir, NULL, err) < 0)
 		return -1;
 	for (int waited = 0; waited < GONE_LIMIT_MS; waited += LOOK_AGAIN_MS) {
 		if (live_take(data_dir, &lock, err) == 0)

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "project/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@ static int no_vm(const struct project *project, struct err *err)
 		       project->root);
 }
 
-int data_dir_open(const struct project *project, int *ret_fd, struct err *err)
+int data_dir_open_unknown(const struct project *project, int *ret_fd, struct err *err)
 {
 	auto_close int fd = -1;
 	struct stat st;
@@ -29,6 +30,24 @@ int data_dir_open(const struct project *project, int *ret_fd, struct err *err)
 		return err->code == ERR_NOT_FOUND ? no_vm(project, err) : -1;
 	if (fstatat(fd, "guest", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? no_vm(project, err) : err_sys(err, "guest");
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int data_dir_open(const struct project *project, int *ret_fd, struct identity *ret_identity,
+		  struct err *err)
+{
+	auto_close int fd = -1;
+	struct identity identity;
+
+	if (data_dir_open_unknown(project, &fd, err) < 0)
+		return -1;
+	if (identity_load(fd, &identity, err) < 0)
+		return err_wrap(err, "%s", project->data_dir);
+	if (registry_check(project->data_dir, fd, &identity, err) < 0)
+		return -1;
+	if (ret_identity)
+		*ret_identity = identity;
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

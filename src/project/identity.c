@@ -30,14 +30,16 @@ static void derive(struct identity *identity)
 	identity->mac[0] = (uint8_t)((identity->mac[0] & 0xfc) | 0x02);
 }
 
-static int make(int data_dir, struct identity *identity, struct err *err)
+int identity_new(int data_dir, struct identity *ret_identity, struct err *err)
 {
+	struct identity identity = {0};
 	char line[34];
 
-	if (getentropy(identity->bytes, sizeof(identity->bytes)) < 0)
+	if (getentropy(identity.bytes, sizeof(identity.bytes)) < 0)
 		return err_sys(err, "random bytes");
-	derive(identity);
-	(void)snprintf(line, sizeof(line), "%s\n", identity->hex);
+	derive(&identity);
+	(void)snprintf(line, sizeof(line), "%s\n", identity.hex);
+	*ret_identity = identity;
 	return file_write_atomic(data_dir, "id", line, strlen(line), 0600, err);
 }
 
@@ -53,7 +55,7 @@ int identity_load(int data_dir, struct identity *ret_identity, struct err *err)
 			    "id: line 1: not 32 hexadecimal digits; remove the file to get a "
 			    "new identity");
 		derive(&identity);
-	} else if (err->code != ERR_NOT_FOUND || make(data_dir, &identity, err) < 0) {
+	} else if (err->code != ERR_NOT_FOUND || identity_new(data_dir, &identity, err) < 0) {
 		return -1;
 	}
 	*ret_identity = identity;

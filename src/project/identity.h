@@ -14,5 +14,8 @@ struct identity {
 	uint8_t mac[6]; /* locally administered, unicast */
 };
 
+/* Gives the directory a new identity: for a VM that is made now. */
+int identity_new(int data_dir, struct identity *ret_identity, struct err *err);
+
 /* Reads `id`, and makes it where there is none. ERR_INVALID when it is not 32 hex digits. */
 int identity_load(int data_dir, struct identity *ret_identity, struct err *err);

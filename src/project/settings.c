@@ -15,10 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIB	  ((uint64_t)1 << 20)
-#define GIB	  ((uint64_t)1 << 30)
-#define TEXT_MAX  4096
-#define MEM_ALIGN (2 * MIB)
+#define MIB		  ((uint64_t)1 << 20)
+#define GIB		  ((uint64_t)1 << 30)
+#define TEXT_MAX	  4096
+#define DEFAULT_DISK	  (32 * GIB)
+#define DEFAULT_DISK_TEXT "32G"
+#define MEM_ALIGN	  (2 * MIB)
 
 enum shape {
 	SHAPE_SIZE,
@@ -40,7 +42,7 @@ enum setting_index {
 	SETTING_CPU,
 	SETTING_DISK,
 	SETTING_NET,
-	SETTING_GUEST,
+	SETTING_GUEST, /* last: see settings_write_missing */
 	SETTING_LAST,
 };
 
@@ -157,18 +159,29 @@ static bool parse(const struct setting *setting, const char *text, uint64_t *ret
 	return false;
 }
 
-/* Reads one setting; a missing file leaves *value, the default, as it is. */
-static int load(int data_dir, enum setting_index index, uint64_t *value, struct err *err)
+/* Reads one setting's line. *ret_text is NULL when there is no file. */
+static int read_line(int data_dir, const struct setting *setting, char **ret_text, struct err *err)
 {
-	const struct setting *setting = &table[index];
 	auto_free char *text = NULL;
 	size_t length = 0;
-	uint64_t parsed = 0;
 
+	*ret_text = NULL;
 	if (file_read(data_dir, setting->name, TEXT_MAX, &text, &length, err) < 0)
 		return err->code == ERR_NOT_FOUND ? 0 : -1;
 	if (only_line(setting, text, length, err) < 0)
 		return -1;
+	*ret_text = take_ptr(&text);
+	return 0;
+}
+
+/* The value of a text; a missing one (NULL) leaves *value, the default, as it is. */
+static int understand(const struct setting *setting, const char *text, uint64_t *value,
+		      struct err *err)
+{
+	uint64_t parsed = 0;
+
+	if (!text)
+		return 0;
 	if (!parse(setting, text, &parsed))
 		return err_set(err, ERR_INVALID,
 			       "%s: line 1: \"%.60s\" is not understood; allowed: %s",
@@ -177,11 +190,21 @@ static int load(int data_dir, enum setting_index index, uint64_t *value, struct 
 	return 0;
 }
 
+static int load(int data_dir, enum setting_index index, uint64_t *value, struct err *err)
+{
+	auto_free char *text = NULL;
+
+	return read_line(data_dir, &table[index], &text, err) < 0 ||
+		       understand(&table[index], text, value, err) < 0
+		   ? -1
+		   : 0;
+}
+
 int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
 {
 	uint64_t mem = default_mem();
 	uint64_t cpu = default_cpu();
-	uint64_t disk = 32 * GIB;
+	uint64_t disk = DEFAULT_DISK;
 	uint64_t net = true;
 	uint64_t guest = UINT64_MAX;
 
@@ -213,16 +236,82 @@ static int write_missing(int data_dir, const char *name, const char *text, struc
 	return file_write_atomic(data_dir, name, line, strlen(line), 0600, err);
 }
 
+static char *default_text(enum setting_index index)
+{
+	switch (index) {
+	case SETTING_MEM:
+		return xasprintf("%llu", (unsigned long long)default_mem());
+	case SETTING_CPU:
+		return xasprintf("%llu", (unsigned long long)default_cpu());
+	case SETTING_DISK:
+		return xstrdup(DEFAULT_DISK_TEXT);
+	case SETTING_NET:
+		return xstrdup("user");
+	case SETTING_GUEST:
+	case SETTING_LAST:
+	default:
+		return xstrdup("");
+	}
+}
+
 int settings_write_missing(int data_dir, const struct kind *guest, struct err *err)
 {
-	auto_free char *mem = xasprintf("%llu", (unsigned long long)default_mem());
-	auto_free char *cpu = xasprintf("%llu", (unsigned long long)default_cpu());
-
 	/* `guest` last: a data directory counts as a VM from then on. */
-	return write_missing(data_dir, "mem", mem, err) < 0 ||
-		       write_missing(data_dir, "cpu", cpu, err) < 0 ||
-		       write_missing(data_dir, "disk", "32G", err) < 0 ||
-		       write_missing(data_dir, "guest", guest->name, err) < 0
-		   ? -1
-		   : 0;
+	for (size_t i = 0; i < SETTING_LAST; i++) {
+		auto_free char *text =
+		    i == SETTING_GUEST ? xstrdup(guest->name) : default_text((enum setting_index)i);
+
+		if (write_missing(data_dir, table[i].name, text, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int settings_text(int data_dir, size_t i, struct setting_text *ret_text, struct err *err)
+{
+	auto_free char *text = NULL;
+	uint64_t value;
+	bool is_default;
+
+	if (i >= SETTING_LAST)
+		return err_set(err, ERR_NOT_FOUND, "no more settings");
+	if (read_line(data_dir, &table[i], &text, err) < 0 ||
+	    understand(&table[i], text, &value, err) < 0)
+		return -1;
+	is_default = !text;
+	*ret_text = (struct setting_text){
+	    .name = table[i].name,
+	    .allowed = table[i].allowed,
+	    .value = is_default ? default_text((enum setting_index)i) : take_ptr(&text),
+	    .is_default = is_default,
+	};
+	return 0;
+}
+
+int settings_find(const char *name, size_t *ret_i, struct err *err)
+{
+	for (size_t i = 0; i < SETTING_LAST; i++) {
+		if (strcmp(table[i].name, name) == 0) {
+			*ret_i = i;
+			return 0;
+		}
+	}
+	return err_set(err, ERR_USAGE,
+		       "there is no setting \"%s\"; there are mem, cpu, disk, net, guest", name);
+}
+
+int settings_set(int data_dir, size_t i, const char *value, struct err *err)
+{
+	const struct setting *setting = &table[i];
+	uint64_t parsed;
+
+	if (i == SETTING_GUEST)
+		return err_set(
+		    err, ERR_USAGE,
+		    "guest: the kind of guest is chosen when the VM is made: dxvm install "
+		    "--guest KIND --force makes another");
+	if (understand(setting, value, &parsed, err) < 0)
+		return -1;
+	auto_free char *line = xasprintf("%s\n", value);
+	return file_write_atomic(data_dir, setting->name, line, strlen(line), 0600, err);
 }

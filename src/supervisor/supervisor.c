@@ -370,10 +370,9 @@ static void watch_signals(struct supervisor *s)
 static int load(struct supervisor *s, const char *root, const char *data_dir, struct err *err)
 {
 	if (project_find(root, data_dir, &s->project, err) < 0 ||
-	    data_dir_open(&s->project, &s->data_dir, err) < 0)
+	    data_dir_open(&s->project, &s->data_dir, &s->identity, err) < 0)
 		return -1;
-	if (settings_load(s->data_dir, &s->settings, err) < 0 ||
-	    identity_load(s->data_dir, &s->identity, err) < 0)
+	if (settings_load(s->data_dir, &s->settings, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);
 	return guest_config_make(&s->project, &s->identity, &s->settings, &s->configure, &s->ids,
 				 err);

@@ -82,7 +82,7 @@ static void the_data_directory_is_made_once_and_hidden_from_git(void)
 
 	temp_dir_put_text(&dir, "devbox.json", "{}");
 	CHECK_INT(project_find(NULL, NULL, &project, &err), 0);
-	CHECK_INT(data_dir_open(&project, &fd, &err), -1);
+	CHECK_INT(data_dir_open(&project, &fd, NULL, &err), -1);
 	CHECK_INT(err.code, ERR_NOT_FOUND);
 	CHECK_INT(data_dir_make(&project, &fd, &err), 0);
 	CHECK_INT(fstat(fd, &st), 0);

@@ -1,0 +1,78 @@
+#include "base/mem.h"
+#include "base/safe_text.h"
+#include "cli/command.h"
+#include "project/data_dir.h"
+#include "project/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int print_setting(int data_dir, size_t i, struct err *err)
+{
+	struct setting_text setting;
+
+	if (settings_text(data_dir, i, &setting, err) < 0)
+		return -1;
+	auto_free char *value = setting.value;
+	(void)printf("%-7s%-14s%s\n", setting.name, value,
+		     setting.is_default ? "default" : "from the file of that name");
+	return 0;
+}
+
+static int print_all(int data_dir, struct err *err)
+{
+	struct err end = ERR_INIT;
+	size_t i = 0;
+
+	while (print_setting(data_dir, i, &end) == 0)
+		i++;
+	if (end.code == ERR_NOT_FOUND)
+		return 0;
+	*err = end;
+	return -1;
+}
+
+static int print_value(int data_dir, const char *key, struct err *err)
+{
+	struct setting_text setting;
+	size_t i;
+
+	if (settings_find(key, &i, err) < 0 || settings_text(data_dir, i, &setting, err) < 0)
+		return -1;
+	auto_free char *value = setting.value;
+	(void)puts(value);
+	return 0;
+}
+
+static int set(int data_dir, const char *key, const char *value, struct err *err)
+{
+	size_t i;
+
+	return settings_find(key, &i, err) < 0 ? -1 : settings_set(data_dir, i, value, err);
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	auto_project struct project project = {0};
+	auto_close int data_dir = -1;
+
+	if (command_project(invocation, &project, err) < 0 ||
+	    data_dir_open(&project, &data_dir, NULL, err) < 0)
+		return -1;
+	if (invocation->count == 0)
+		return print_all(data_dir, err);
+	auto_free char *key = xstrdup(invocation->arguments[0]);
+	char *equals = strchr(key, '=');
+	if (!equals)
+		return print_value(data_dir, key, err);
+	*equals = '\0';
+	return set(data_dir, key, equals + 1, err);
+}
+
+const struct command cmd_config = {
+    .name = "config",
+    .arguments = "[KEY[=VALUE]]",
+    .summary = "print the VM's settings, or one, or change one for the next start",
+    .max_arguments = 1,
+    .run = run,
+};

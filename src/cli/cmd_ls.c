@@ -1,0 +1,106 @@
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/safe_text.h"
+#include "cli/command.h"
+#include "project/live.h"
+#include "project/registry.h"
+#include "project/settings.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct option ls_options[] = {
+    {.name = "json", .summary = "print JSON"},
+    {0},
+};
+
+/* What is said of one VM. */
+struct row {
+	const char *state; /* running, stopped, missing */
+	char *guest;	   /* the caller's */
+	uint64_t disk;	   /* bytes it really takes */
+};
+
+/* The blocks of the files that are large. */
+static uint64_t disk_bytes(int data_dir)
+{
+	static const char *const names[] = {"disk.img", "boot/kernel", "boot/initrd"};
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (fstatat(data_dir, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			bytes += (uint64_t)st.st_blocks * 512;
+	return bytes;
+}
+
+static struct row look(const struct registered *known)
+{
+	struct row row = {.state = "missing", .guest = xstrdup("")};
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+	struct err ignored = ERR_INIT;
+	struct settings settings;
+	struct stat st;
+
+	if (file_open_dir(AT_FDCWD, known->path, &data_dir, &ignored) < 0 ||
+	    fstat(data_dir, &st) < 0 || st.st_dev != known->device || st.st_ino != known->inode)
+		return row;
+	row.state = live_take(data_dir, &lock, &ignored) == 0 ? "stopped" : "running";
+	row.disk = disk_bytes(data_dir);
+	if (settings_load(data_dir, &settings, &ignored) == 0) {
+		free(row.guest);
+		row.guest = xstrdup(settings.guest->name);
+	}
+	return row;
+}
+
+static int print_line(void *ctx, const struct registered *known, struct err *err)
+{
+	struct row row = look(known);
+	auto_free char *guest = row.guest;
+	auto_free char *path = safe_text(known->path, strlen(known->path), SAFE_TEXT_LINE);
+
+	(void)ctx;
+	(void)err;
+	(void)printf("%-9s%-9s%7.1f MiB  %s\n", row.state, guest, (double)row.disk / (1 << 20),
+		     path);
+	return 0;
+}
+
+static int add_object(void *ctx, const struct registered *known, struct err *err)
+{
+	struct row row = look(known);
+	auto_free char *guest = row.guest;
+	auto_free char *path = safe_text(known->path, strlen(known->path), SAFE_TEXT_LINE);
+
+	(void)err;
+	(void)json_array_append_new(ctx, json_pack("{s:s, s:s, s:s, s:I, s:s}", "id", known->id,
+						   "state", row.state, "guest", guest, "disk_bytes",
+						   (json_int_t)row.disk, "path", path));
+	return 0;
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	if (!options_flag(&invocation->options, "json"))
+		return registry_each(print_line, NULL, err);
+	json_auto_t *all = json_array();
+	if (registry_each(add_object, all, err) < 0)
+		return -1;
+	(void)json_dumpf(all, stdout, JSON_INDENT(2));
+	(void)putchar('\n');
+	return 0;
+}
+
+const struct command cmd_ls = {
+    .name = "ls",
+    .arguments = "",
+    .summary = "list your VMs: state, guest, bytes on disk, path",
+    .options = ls_options,
+    .run = run,
+};

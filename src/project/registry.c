@@ -1,0 +1,159 @@
+#include "project/registry.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ENTRY_MAX (PATH_MAX + 128)
+#define KNOWN_MAX 100000 /* VMs of one user */
+
+/* Opens <state>/registry, made if `make`. ERR_NOT_FOUND: there is none yet. */
+static int open_registry(bool make, int *ret_dir, struct err *err)
+{
+	auto_free char *state = path_state_dir(err);
+	auto_free char *path = state ? path_join(state, "registry") : NULL;
+
+	if (!path || (make && file_mkdirs(path, 0700, err) < 0) ||
+	    file_open_dir(AT_FDCWD, path, ret_dir, err) < 0)
+		return -1;
+	return 0;
+}
+
+int registry_add(const char *path, int data_dir, const struct identity *identity, struct err *err)
+{
+	auto_close int dir = -1;
+	struct stat st;
+
+	if (fstat(data_dir, &st) < 0)
+		return err_sys(err, "%s", path);
+	if (open_registry(true, &dir, err) < 0)
+		return -1;
+	/* The path last and to the end: it may contain anything but NUL. */
+	auto_free char *entry =
+	    xasprintf("device %llu\ninode %llu\npath %s", (unsigned long long)st.st_dev,
+		      (unsigned long long)st.st_ino, path);
+	return file_write_atomic(dir, identity->hex, entry, strlen(entry), 0600, err);
+}
+
+static int read_entry(int dir, const char *id, struct registered *ret_known, struct err *err)
+{
+	auto_free char *entry = NULL;
+	unsigned long long device;
+	unsigned long long inode;
+	int path_at = -1;
+
+	if (file_read(dir, id, ENTRY_MAX, &entry, NULL, err) < 0)
+		return -1;
+	if (sscanf(entry, "device %llu\ninode %llu\npath %n", &device, &inode, &path_at) != 2 ||
+	    path_at < 0 || entry[path_at] != '/')
+		return err_set(err, ERR_INVALID, "the registry entry %s is damaged", id);
+	*ret_known = (struct registered){
+	    .path = xstrdup(entry + path_at), .device = (dev_t)device, .inode = (ino_t)inode};
+	(void)snprintf(ret_known->id, sizeof(ret_known->id), "%s", id);
+	return 0;
+}
+
+static int unknown(const char *path, struct err *err)
+{
+	return err_set(
+	    err, ERR_INVALID,
+	    "%s was not made by dxvm on this machine for you: it may come from a repository "
+	    "or a copy. If you trust what is in it, `dxvm adopt`; else remove it",
+	    path);
+}
+
+int registry_check(const char *path, int data_dir, const struct identity *identity, struct err *err)
+{
+	struct registered known = {0};
+	auto_close int dir = -1;
+	struct stat st;
+	bool same;
+
+	if (fstat(data_dir, &st) < 0)
+		return err_sys(err, "%s", path);
+	if (open_registry(false, &dir, err) < 0 || read_entry(dir, identity->hex, &known, err) < 0)
+		return err->code == ERR_NOT_FOUND ? unknown(path, err) : -1;
+	same = known.device == st.st_dev && known.inode == st.st_ino;
+	bool moved = strcmp(known.path, path) != 0;
+	free(known.path);
+	if (!same)
+		return unknown(path, err);
+	return moved ? registry_add(path, data_dir, identity, err) : 0;
+}
+
+int registry_remove(const char *id, struct err *err)
+{
+	auto_close int dir = -1;
+
+	if (open_registry(false, &dir, err) < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1;
+	if (unlinkat(dir, id, 0) < 0 && errno != ENOENT)
+		return err_sys(err, "forget %s", id);
+	return 0;
+}
+
+static bool is_id(const char *name)
+{
+	return strlen(name) == 32 && strspn(name, "0123456789abcdef") == 32;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct registered *)a)->path, ((const struct registered *)b)->path);
+}
+
+/* Reads all entries; those that cannot be read are passed over. */
+static size_t read_all(int dir_fd, struct registered **ret_all)
+{
+	auto_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct registered *all = NULL;
+	const struct dirent *entry;
+	size_t count = 0;
+
+	if (!dir)
+		return 0;
+	(void)take_fd(&fd); /* dir has it */
+	while (count < KNOWN_MAX && (entry = readdir(dir))) {
+		struct err ignored = ERR_INIT;
+
+		if (!is_id(entry->d_name))
+			continue;
+		all = xrealloc(all, (count + 1) * sizeof(*all));
+		if (read_entry(dir_fd, entry->d_name, &all[count], &ignored) == 0)
+			count++;
+	}
+	(void)closedir(dir);
+	if (count)
+		qsort(all, count, sizeof(*all), by_path);
+	*ret_all = all;
+	return count;
+}
+
+int registry_each(int (*each)(void *ctx, const struct registered *known, struct err *err),
+		  void *ctx, struct err *err)
+{
+	auto_close int dir = -1;
+	auto_free struct registered *all = NULL;
+	size_t count;
+	int result = 0;
+
+	if (open_registry(false, &dir, err) < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1;
+	count = read_all(dir, &all);
+	for (size_t i = 0; i < count; i++) {
+		if (result >= 0)
+			result = each(ctx, &all[i], err);
+		free(all[i].path);
+	}
+	return result < 0 ? result : 0;
+}

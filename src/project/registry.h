@@ -1,0 +1,33 @@
+#pragma once
+/*
+ * The data directories this user's dxvm made or adopted. A directory is not trusted because of
+ * where it lies: a cloned repository can ship a .devbox/vm, a guest can write one. One file a VM,
+ * named by its id, in <state>/registry (0700): device and inode of the data directory, then its
+ * path, which is for people: a directory that was moved is still the same one; a copy is not.
+ */
+#include "base/err.h"
+#include "project/identity.h"
+
+#include <sys/types.h>
+
+struct registered {
+	char id[33];
+	char *path;
+	dev_t device;
+	ino_t inode;
+};
+
+/* Makes the directory known, in place of what was known under this id. */
+int registry_add(const char *path, int data_dir, const struct identity *identity, struct err *err);
+
+/* ERR_INVALID, with what to do, when the directory is not known. */
+int registry_check(const char *path, int data_dir, const struct identity *identity,
+		   struct err *err);
+
+/* Forgets it; what was not known is no error. */
+int registry_remove(const char *id, struct err *err);
+
+/* Calls each for every known VM, in the order of their paths; a return below 0 ends it with that.
+ */
+int registry_each(int (*each)(void *ctx, const struct registered *known, struct err *err),
+		  void *ctx, struct err *err);
