@@ -29,6 +29,7 @@ struct plan {
 	struct user user;
 	bool become;
 	const char *directories[3]; /* tried in this order; the first is the one wanted */
+	char *directory;	    /* the first of them */
 	char **arguments;	    /* borrowed from the message, or own_arguments */
 	char *own_arguments[2];
 	char **candidates; /* paths to execute, in order */
@@ -42,6 +43,7 @@ struct plan {
 static void plan_done(struct plan *plan)
 {
 	user_done(&plan->user);
+	free(plan->directory);
 	free(plan->own_arguments[0]);
 	msg_free_strings(plan->candidates);
 	msg_free_strings(plan->environment);
@@ -84,6 +86,14 @@ static void choose_arguments(struct plan *plan, const struct message_session *wa
 	plan->candidates = find_candidates(plan->user.shell, "");
 }
 
+/* A relative directory is one of the project's. */
+static char *start_directory(const char *project, const char *wanted)
+{
+	if (wanted[0] == '/')
+		return xstrdup(wanted);
+	return wanted[0] ? path_join(project, wanted) : xstrdup(project);
+}
+
 static int make_plan(const struct sessions *sessions, const struct message_session *wanted,
 		     struct plan *plan, struct err *err)
 {
@@ -95,9 +105,9 @@ static int make_plan(const struct sessions *sessions, const struct message_sessi
 	plan->environment = environment_make(&plan->user, sessions->as_self ? getenv("PATH") : NULL,
 					     wanted->tty, wanted->environment);
 	choose_arguments(plan, wanted);
-	plan->directories[0] = *wanted->cwd ? wanted->cwd : sessions->project;
-	if (!plan->directories[0])
-		plan->directories[0] = plan->user.home;
+	plan->directory =
+	    start_directory(sessions->project ? sessions->project : plan->user.home, wanted->cwd);
+	plan->directories[0] = plan->directory;
 	plan->directories[1] = plan->user.home;
 	plan->directories[2] = "/";
 	plan->tty = wanted->tty;

@@ -374,9 +374,11 @@ static int rejected_status(const struct session *session, struct err *err)
 {
 	if (session->reject_code != PROTO_NOT_FOUND && session->reject_code != PROTO_NOT_EXECUTABLE)
 		return err_set(err, ERR_GUEST, "%s", session->reject_text);
-	auto_free char *text =
-	    safe_text(session->reject_text, strlen(session->reject_text), SAFE_TEXT_LINE);
-	(void)fprintf(stderr, "dxvm: %s\n", text);
+	const char *program = session->options->arguments[0];
+	auto_free char *text = xasprintf("cannot run %s: %s", program ? program : "the login shell",
+					 session->reject_text);
+	auto_free char *safe = safe_text(text, strlen(text), SAFE_TEXT_LINE);
+	(void)fprintf(stderr, "dxvm: %s\n", safe);
 	return session->reject_code == PROTO_NOT_FOUND ? 127 : 126;
 }
 

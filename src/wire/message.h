@@ -21,9 +21,9 @@ struct message_session {
 	bool login;			       /* argv empty: the user's login shell */
 	uint16_t rows, columns, width, height; /* with tty; width and height in pixels, may be 0 */
 	char *user;			       /* "": the configured user; "root" */
-	char *cwd;			       /* "": the project directory */
-	char **arguments;		       /* NULL-terminated; empty: the user's shell */
-	char **environment;		       /* NAME=VALUE, added to the guest's own */
+	char *cwd;	    /* relative to the project directory; "": that itself */
+	char **arguments;   /* NULL-terminated; empty: the user's shell */
+	char **environment; /* NAME=VALUE, added to the guest's own */
 };
 
 int message_session_encode(const struct message_session *session, struct buf *buf);

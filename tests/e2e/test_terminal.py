@@ -84,7 +84,7 @@ def test_tilde_dot_leaves_and_tilde_question_helps(project):
     assert before is not None
 
 
-FULL_SCREEN = r"printf '\033[?1049h\033[?2004h\033[?1000h\033[?25l'; echo drawn; sleep 300"
+FULL_SCREEN = r"printf '\033[?1049h\033[?2004h\033[?1000h\033[?25l'; echo dra''wn; sleep 300"
 UNDONE = ["\x1b[?1049l", "\x1b[?1000l", "\x1b[?2004l", "\x1b[?25h"]
 
 
