@@ -58,8 +58,6 @@ int message_session_encode(const struct message_session *session, struct buf *bu
 
 static int check_session(const struct message_session *session, struct err *err)
 {
-	if (!empty_or_absolute(session->cwd))
-		return malformed(err, "session", "the directory is not an absolute path");
 	for (char **entry = session->environment; *entry; entry++) {
 		const char *equals = strchr(*entry, '=');
 
