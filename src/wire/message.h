@@ -72,7 +72,7 @@ void message_configure_done(struct message_configure *configure);
 struct message_status {
 	char *state;	    /* "starting", "running", "stopping" */
 	char *guest;	    /* "debian", "tiny" */
-	char *accelerator;  /* "kvm", "tcg", "fake" */
+	char *accelerator;  /* "kvm", "tcg", "none" */
 	uint64_t uptime_ms; /* of the VM */
 	uint64_t memory_bytes;
 	uint64_t resident_bytes; /* what the guest's RAM costs the host now */
