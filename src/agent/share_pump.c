@@ -69,6 +69,7 @@ struct share_pump {
 	struct share_queue queue;
 	struct list notifies;
 	size_t notify_count;
+	bool drop_caches;				 /* for the notify thread, too */
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
 	/* Of the backward thread alone. */
 	uint8_t *stream;
@@ -108,14 +109,17 @@ static uint64_t get_be64(const uint8_t *at)
 	return value;
 }
 
-static int write_frame(int port, uint8_t type, uint32_t channel, const void *payload, size_t length)
+static int write_frame(int port, uint8_t type, uint8_t flags, uint32_t channel, const void *payload,
+		       size_t length)
 {
 	uint8_t header[PROTO_FRAME_HEADER];
 	uint8_t joined[512];
 	struct err err;
 
-	frame_encode(&(struct frame){.type = type, .channel = channel, .length = (uint32_t)length},
-		     header);
+	frame_encode(
+	    &(struct frame){
+		.type = type, .flags = flags, .channel = channel, .length = (uint32_t)length},
+	    header);
 	/* Most requests are small: one write, one interrupt on the host. */
 	if (length > sizeof(joined) - sizeof(header))
 		return file_write_all(port, header, sizeof(header), &err) < 0
@@ -135,12 +139,12 @@ static int write_due(struct share_pump *pump, enum share_queue_what what,
 	switch (what) {
 	case SHARE_QUEUE_HELLO:
 		put_be64(payload, nonce);
-		return write_frame(pump->port, SHARE_AGENT_HELLO, 0, payload, sizeof(payload));
+		return write_frame(pump->port, SHARE_AGENT_HELLO, 0, 0, payload, sizeof(payload));
 	case SHARE_QUEUE_QUIESCED:
-		return write_frame(pump->port, SHARE_QUIESCED, 0, NULL, 0);
+		return write_frame(pump->port, SHARE_QUIESCED, 0, 0, NULL, 0);
 	case SHARE_QUEUE_REQUEST:
-		return write_frame(pump->port, SHARE_REQUEST, request->mount, request->bytes,
-				   request->length);
+		return write_frame(pump->port, SHARE_REQUEST, request->again ? SHARE_AGAIN : 0,
+				   request->mount, request->bytes, request->length);
 	case SHARE_QUEUE_NOTHING:
 		break;
 	}
@@ -230,12 +234,28 @@ static void *forward_thread(void *context)
 	return NULL;
 }
 
+/* Names and inodes that nobody uses go; what is in use is looked up again when it proves stale. */
+static void drop_caches(void)
+{
+	auto_close int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "2", 1) != 1)
+		log_warn("share", "cannot drop caches: %s", strerror(errno));
+}
+
 static void *notify_thread(void *context)
 {
 	struct share_pump *pump = context;
 
 	(void)pthread_mutex_lock(&pump->lock);
 	while (!pump->broken) {
+		if (pump->drop_caches) {
+			pump->drop_caches = false;
+			(void)pthread_mutex_unlock(&pump->lock);
+			drop_caches();
+			(void)pthread_mutex_lock(&pump->lock);
+			continue;
+		}
 		if (list_empty(&pump->notifies)) {
 			(void)pthread_cond_wait(&pump->notify, &pump->lock);
 			continue;
@@ -308,6 +328,10 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 	(void)pthread_mutex_lock(&pump->lock);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
 		pump->nonce = get_be64(payload);
+		if ((frame->flags & SHARE_FORGOT) && pump->queue.epoch > 0) {
+			pump->drop_caches = true;
+			(void)pthread_cond_signal(&pump->notify);
+		}
 		share_queue_hello(&pump->queue, pump->nonce);
 	} else if (frame->type == SHARE_QUIESCE) {
 		share_queue_hold(&pump->queue);

@@ -106,6 +106,7 @@ enum share_queue_what share_queue_next(struct share_queue *queue, struct share_q
 
 		if (request->epoch == queue->epoch)
 			continue;
+		request->again = request->epoch != 0;
 		request->epoch = queue->epoch;
 		if (request->expects_reply)
 			queue->unanswered++;

@@ -20,6 +20,7 @@ struct share_queued {
 	uint64_t unique;
 	uint32_t mount;
 	uint32_t epoch; /* of the server it was last sent to; 0: none */
+	bool again;	/* sent to an earlier server before */
 	bool answered;
 	bool expects_reply;
 	size_t length;

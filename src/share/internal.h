@@ -9,11 +9,13 @@
 #include "share/fuse_proto.h"
 #include "share/node.h"
 #include "share/os.h"
+#include "share/replies.h"
 #include "share/share.h"
 
 #define NOBODY		 65534u
 #define PROTECTED_MAX	 32
 #define FILES_IDLE_MS	 500 /* then a writable descriptor is closed: no ETXTBSY on the host */
+#define JOURNAL_MAX	 ((size_t)1 << 30)
 #define FILES_PINNED_MAX 256
 
 struct share {
@@ -30,6 +32,10 @@ struct share {
 	size_t open_count;
 	size_t pinned_count;
 	uint64_t now_ms;
+	struct replies replies;
+	struct list changed; /* nodes whose state is not in the journal yet */
+	struct buf journal;
+	bool journaling;
 };
 
 struct call {
@@ -38,6 +44,7 @@ struct call {
 	struct node *node; /* of the header's nodeid; known to the guest */
 	const uint8_t *body;
 	size_t length;
+	bool again; /* an earlier server may have done it: what is done already is no error */
 	struct buf *reply;
 };
 
@@ -52,6 +59,8 @@ int call_put_attr(struct call *call, struct node *node, const struct os_stat *st
 
 /* A node that the guest holds a lookup of; NULL for ids that are forged, late or unknown. */
 struct node *share_node(struct share *share, uint64_t id);
+/* As at the start, but for ids, which are never used again. */
+void share_forget_all(struct share *share);
 /* 0, or why nothing may be written: -EROFS. */
 int share_writable(const struct share *share);
 /* Whether this is the pinned .devbox, however it is spelled. */

@@ -89,6 +89,16 @@ struct node *node_by_key(const struct node_table *table, const struct node_key *
 	return node;
 }
 
+struct node *node_by_place(const struct node_table *table, const struct node *parent,
+			   const char *name)
+{
+	for (size_t i = 0; i < table->buckets; i++)
+		for (struct node *node = table->by_id[i]; node; node = node->next_by_id)
+			if (node->parent == parent && strcmp(node->name, name) == 0)
+				return node;
+	return NULL;
+}
+
 static void hash(struct node_table *table, struct node *node)
 {
 	struct node **id = &table->by_id[slot(table, node->id)];
@@ -152,9 +162,29 @@ struct node *node_add(struct node_table *table, uint64_t id, const struct node_k
 	node->place = NODE_GONE;
 	node->fd = -1;
 	list_init(&node->open);
+	list_init(&node->changed);
 	hash(table, node);
 	table->count++;
 	return node;
+}
+
+static void changed(struct node_table *table, struct node *node)
+{
+	if (table->on_change)
+		table->on_change(table->context, node);
+}
+
+void node_count_lookup(struct node_table *table, struct node *node)
+{
+	node->lookups++;
+	changed(table, node);
+}
+
+void node_forget_lookups(struct node_table *table, struct node *node, uint64_t count)
+{
+	node->lookups = count < node->lookups ? node->lookups - count : 0;
+	changed(table, node);
+	node_release(table, node);
 }
 
 bool node_is_below(const struct node *node, const struct node *ancestor)
@@ -181,6 +211,7 @@ bool node_move(struct node_table *table, struct node *node, struct node *parent,
 		free(node->name);
 		node->name = xstrdup(name);
 	}
+	changed(table, node);
 	node_release(table, old);
 	return true;
 }
@@ -195,6 +226,7 @@ void node_leave(struct node_table *table, struct node *node, enum node_place pla
 	node->place = place;
 	free(node->name);
 	node->name = NULL;
+	changed(table, node);
 	node_release(table, old);
 }
 
@@ -207,6 +239,7 @@ void node_set_key(struct node_table *table, struct node *node, const struct node
 	link = &table->by_key[key_slot(table, key)];
 	node->next_by_key = *link;
 	*link = node;
+	changed(table, node);
 }
 
 void node_release(struct node_table *table, struct node *node)

@@ -51,7 +51,8 @@ struct node {
 	enum node_place place;
 	char *name;
 	struct node_seen seen;
-	struct list open; /* in the fd cache's order of use, when fd >= 0 */
+	struct list changed; /* among those to be written to the journal */
+	struct list open;    /* in the fd cache's order of use, when fd >= 0 */
 	int fd;
 	bool fd_writable;
 	bool fd_pinned; /* the only way to the content of an unlinked file; never closed early */
@@ -65,7 +66,9 @@ struct node_table {
 	size_t count;
 	size_t max;
 	uint64_t next_id;
-	void (*on_free)(void *context, struct node *node); /* before a node is freed; may be NULL */
+	/* Before a node is freed, and after it got another place, identity or number of lookups. */
+	void (*on_free)(void *context, struct node *node);
+	void (*on_change)(void *context, struct node *node);
 	void *context;
 };
 
@@ -80,6 +83,10 @@ struct node *node_by_id(const struct node_table *table, uint64_t id);
 /* Not one that is gone without a descriptor: its inode number may belong to another file by now. */
 struct node *node_by_key(const struct node_table *table, const struct node_key *key);
 
+/* The node last seen at this place. Walks the whole table. */
+struct node *node_by_place(const struct node_table *table, const struct node *parent,
+			   const char *name);
+
 /* A new node in no place yet (NODE_GONE), with no lookups. NULL: the table is full. `id` 0: the
  * next one. */
 struct node *node_add(struct node_table *table, uint64_t id, const struct node_key *key);
@@ -92,6 +99,10 @@ bool node_move(struct node_table *table, struct node *node, struct node *parent,
 void node_leave(struct node_table *table, struct node *node, enum node_place place);
 /* Gives the node another identity (the pinned .devbox after it was replaced). */
 void node_set_key(struct node_table *table, struct node *node, const struct node_key *key);
+
+/* The kernel was told of the node, or gave `count` of its lookups back. */
+void node_count_lookup(struct node_table *table, struct node *node);
+void node_forget_lookups(struct node_table *table, struct node *node, uint64_t count);
 
 bool node_is_below(const struct node *node, const struct node *ancestor);
 

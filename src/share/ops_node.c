@@ -22,28 +22,6 @@ static const uint32_t wanted_flags =
     FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_NO_OPEN_SUPPORT | FUSE_PARALLEL_DIROPS |
     FUSE_ABORT_ERROR | FUSE_MAX_PAGES | FUSE_NO_OPENDIR_SUPPORT | FUSE_HANDLE_KILLPRIV_V2;
 
-/* A new mount knows no nodes: what the last one knew is dropped. */
-static void forget_all(struct share *share)
-{
-	for (size_t i = 0; i < share->nodes.buckets; i++) {
-		for (struct node *node = share->nodes.by_id[i]; node; node = node->next_by_id)
-			node->lookups = 0;
-	}
-	/* Releasing a node may release its parents, wherever they are: start the row again. */
-	for (size_t i = 0; i < share->nodes.buckets; i++) {
-		struct node *node = share->nodes.by_id[i];
-
-		while (node) {
-			if (node->id >= NODE_FIRST && node->children == 0) {
-				node_release(&share->nodes, node);
-				node = share->nodes.by_id[i];
-			} else {
-				node = node->next_by_id;
-			}
-		}
-	}
-}
-
 int op_init(struct call *call)
 {
 	struct fuse_init_in in;
@@ -62,7 +40,7 @@ int op_init(struct call *call)
 		return r;
 	if (in.major < FUSE_MAJOR || (in.major == FUSE_MAJOR && in.minor < FUSE_MINOR_MIN))
 		return -EPROTO;
-	forget_all(call->share);
+	share_forget_all(call->share);
 	/* A kernel with a newer major reads only ours and asks again. */
 	if (in.minor < FUSE_MINOR && in.major == FUSE_MAJOR)
 		out.minor = in.minor;
@@ -118,8 +96,8 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 		node_release(&share->nodes, node);
 		return -ESTALE;
 	}
-	node->lookups++;
 	attr_note_seen(node, &stat);
+	node_count_lookup(&share->nodes, node);
 	fill_entry(share, node, &stat, ret_entry);
 	return 0;
 }
@@ -159,10 +137,8 @@ static void forget(struct share *share, uint64_t id, uint64_t count)
 {
 	struct node *node = node_by_id(&share->nodes, id);
 
-	if (!node || node->id < NODE_FIRST)
-		return;
-	node->lookups = count < node->lookups ? node->lookups - count : 0;
-	node_release(&share->nodes, node);
+	if (node && node->id >= NODE_FIRST)
+		node_forget_lookups(&share->nodes, node, count);
 }
 
 int op_forget(struct call *call)

@@ -61,6 +61,15 @@ static int begin_make(struct call *call, bool directory, const char **ret_name,
 	return r;
 }
 
+/* Whether a name that was to be made is there because we, before we died, made it. */
+static bool made_before(const struct call *call, int r, int dir, const char *name, uint32_t type)
+{
+	struct os_stat stat;
+
+	return r == -EEXIST && call->again && os_stat_at(dir, name, &stat) == 0 &&
+	       (stat.mode & S_IFMT) == type;
+}
+
 int op_mknod(struct call *call)
 {
 	auto_locate struct locate at = LOCATE_INIT;
@@ -86,7 +95,9 @@ int op_mknod(struct call *call)
 	} else {
 		r = -EPERM;
 	}
-	return r < 0 ? r : entry_reply(call, call->node, at.dir, name);
+	if (r < 0 && !made_before(call, r, at.dir, name, in.mode & S_IFMT))
+		return r;
+	return entry_reply(call, call->node, at.dir, name);
 }
 
 int op_mkdir(struct call *call)
@@ -100,8 +111,11 @@ int op_mkdir(struct call *call)
 		r = begin_make(call, true, &name, &at);
 	if (r < 0)
 		return r;
-	if (mkdirat(at.dir, name, attr_host_mode(in.mode)) < 0)
-		return -errno;
+	if (mkdirat(at.dir, name, attr_host_mode(in.mode)) < 0) {
+		r = -errno;
+		if (!made_before(call, r, at.dir, name, S_IFDIR))
+			return r;
+	}
 	return entry_reply(call, call->node, at.dir, name);
 }
 
@@ -116,8 +130,11 @@ int op_symlink(struct call *call)
 		r = call_take_string(call, &target);
 	if (r < 0)
 		return r;
-	if (symlinkat(target, at.dir, name) < 0)
-		return -errno;
+	if (symlinkat(target, at.dir, name) < 0) {
+		r = -errno;
+		if (!made_before(call, r, at.dir, name, S_IFLNK))
+			return r;
+	}
 	return entry_reply(call, call->node, at.dir, name);
 }
 
@@ -145,9 +162,22 @@ int op_link(struct call *call)
 	r = locate_object(call->share, node, &from, &stat);
 	if (r < 0)
 		return r;
-	if (linkat(from.dir, from.name, to.dir, name, 0) < 0)
-		return -errno;
+	if (linkat(from.dir, from.name, to.dir, name, 0) < 0) {
+		r = -errno;
+		if (!made_before(call, r, to.dir, name, stat.mode & S_IFMT))
+			return r;
+	}
 	return entry_reply(call, call->node, to.dir, name);
+}
+
+/* It was there when the guest asked the first time. */
+static int removed_before(struct call *call, const char *name)
+{
+	struct node *node = node_by_place(&call->share->nodes, call->node, name);
+
+	if (node && node->id >= NODE_FIRST)
+		node_leave(&call->share->nodes, node, NODE_GONE);
+	return 0;
 }
 
 int op_unlink(struct call *call)
@@ -163,6 +193,8 @@ int op_unlink(struct call *call)
 		r = locate_dir(call->share, call->node, &at);
 	if (r == 0)
 		r = os_stat_at(at.dir, name, &stat);
+	if (r == -ENOENT && call->again)
+		return removed_before(call, name);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(stat.mode))
@@ -185,6 +217,8 @@ int op_rmdir(struct call *call)
 		r = locate_dir(call->share, call->node, &at);
 	if (r == 0)
 		r = os_stat_at(at.dir, name, &stat);
+	if (r == -ENOENT && call->again)
+		return removed_before(call, name);
 	if (r < 0)
 		return r;
 	if (share_is_protected(call->share, &stat))
@@ -271,17 +305,37 @@ static int replace(struct share *share, const struct end *from, const struct end
 	return 0;
 }
 
-static int rename_ends(struct share *share, struct end *from, struct end *to, uint32_t flags)
+/* Whether what the guest knows at `from` lies at `to` already. Notes it then. */
+static bool moved_before(struct share *share, const struct end *from, const struct end *to)
+{
+	struct node *node = node_by_place(&share->nodes, from->dir, from->name);
+	struct node_key key = node_key_of(&to->stat);
+
+	if (!node || !to->exists || !node_key_equal(&node->key, &key))
+		return false;
+	moved(share, to, to);
+	return true;
+}
+
+static int rename_ends(struct share *share, struct end *from, struct end *to, uint32_t flags,
+		       bool again)
 {
 	bool exchange = flags == FUSE_RENAME_EXCHANGE;
 	int r = may_remove(share, from->dir, from->name);
 
 	if (r == 0)
-		r = begin_end(share, from, true);
+		r = begin_end(share, from, exchange || !again);
 	if (r == 0)
 		r = may_make(share, to->dir, to->name, true);
 	if (r == 0)
 		r = begin_end(share, to, exchange);
+	if (r == 0 && again && moved_before(share, from, to)) {
+		if (exchange)
+			moved(share, from, from);
+		return 0;
+	}
+	if (r == 0 && !from->exists)
+		r = -ENOENT;
 	if (r == 0)
 		r = may_become(share, from, to);
 	if (r == 0 && exchange)
@@ -315,7 +369,7 @@ static int rename_to(struct call *call, uint64_t new_dir, uint32_t flags)
 		return -ESTALE;
 	if (flags != 0 && flags != FUSE_RENAME_NOREPLACE && flags != FUSE_RENAME_EXCHANGE)
 		return -EINVAL;
-	r = rename_ends(call->share, &from, &to, flags);
+	r = rename_ends(call->share, &from, &to, flags, call->again);
 	locate_done(&from.at);
 	locate_done(&to.at);
 	return r;

@@ -127,3 +127,37 @@ void orphan_drop(struct share *share, struct node *node)
 	if (node->fd_pinned)
 		fd_cache_unpin(share, node);
 }
+
+static bool sweep_one(void *context, const char *name, uint64_t ino, uint32_t type, uint64_t cookie)
+{
+	struct share *share = context;
+	struct os_stat stat;
+	struct node *node;
+	uint32_t number;
+	uint64_t id;
+	int used = 0;
+
+	(void)ino;
+	(void)type;
+	(void)cookie;
+	if (sscanf(name, "%" SCNu32 "-%16" SCNx64 "%n", &number, &id, &used) != 2 ||
+	    name[used] != '\0' || number != share->config.number)
+		return true;
+	node = node_by_id(&share->nodes, id);
+	if (node && node->place == NODE_IN_TREE && locate_stat(share, node, &stat) < 0)
+		node_leave(&share->nodes, node, NODE_ORPHAN);
+	if (!node || node->place != NODE_ORPHAN)
+		(void)unlinkat(share->config.orphans, name, 0);
+	return true;
+}
+
+void orphan_sweep(struct share *share)
+{
+	auto_close int fd = -1;
+
+	if (share->config.orphans < 0)
+		return;
+	fd = os_open(share->config.orphans, ".", false);
+	if (fd >= 0)
+		(void)os_read_dir(fd, 0, sweep_one, share);
+}

@@ -28,3 +28,7 @@ void orphan_abort(struct share *share, struct node *node);
 
 /* The node has a name in the tree again, or is no longer needed. */
 void orphan_drop(struct share *share, struct node *node);
+
+/* Removes what no node refers to: left by a server that ended without a word. What such a one moved
+ * here last, without living to note it, becomes an orphan after all. */
+void orphan_sweep(struct share *share);

@@ -12,6 +12,7 @@
 #include "share/boundary.h"
 #include "share/fd_cache.h"
 #include "share/internal.h"
+#include "share/journal.h"
 #include "share/orphan.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ struct operation {
 	int (*handle)(struct call *call);
 	bool no_reply;
 	bool no_node; /* the header's nodeid means nothing */
+	bool once;    /* done again it would do more, or fail: the answer is kept */
 };
 
 static int op_nothing(struct call *call)
@@ -33,20 +35,20 @@ static int op_nothing(struct call *call)
 }
 
 static const struct operation operations[FUSE_OPCODE_COUNT] = {
-    [FUSE_LOOKUP] = {.handle = op_lookup},
+    [FUSE_LOOKUP] = {.handle = op_lookup, .once = true},
     [FUSE_FORGET] = {.handle = op_forget, .no_reply = true, .no_node = true},
     [FUSE_GETATTR] = {.handle = op_getattr},
-    [FUSE_SETATTR] = {.handle = op_setattr},
+    [FUSE_SETATTR] = {.handle = op_setattr, .once = true},
     [FUSE_READLINK] = {.handle = op_readlink},
-    [FUSE_SYMLINK] = {.handle = op_symlink},
-    [FUSE_MKNOD] = {.handle = op_mknod},
-    [FUSE_MKDIR] = {.handle = op_mkdir},
-    [FUSE_UNLINK] = {.handle = op_unlink},
-    [FUSE_RMDIR] = {.handle = op_rmdir},
-    [FUSE_RENAME] = {.handle = op_rename},
-    [FUSE_LINK] = {.handle = op_link},
+    [FUSE_SYMLINK] = {.handle = op_symlink, .once = true},
+    [FUSE_MKNOD] = {.handle = op_mknod, .once = true},
+    [FUSE_MKDIR] = {.handle = op_mkdir, .once = true},
+    [FUSE_UNLINK] = {.handle = op_unlink, .once = true},
+    [FUSE_RMDIR] = {.handle = op_rmdir, .once = true},
+    [FUSE_RENAME] = {.handle = op_rename, .once = true},
+    [FUSE_LINK] = {.handle = op_link, .once = true},
     [FUSE_READ] = {.handle = op_read},
-    [FUSE_WRITE] = {.handle = op_write},
+    [FUSE_WRITE] = {.handle = op_write, .once = true},
     [FUSE_STATFS] = {.handle = op_statfs, .no_node = true},
     [FUSE_RELEASE] = {.handle = op_nothing, .no_node = true},
     [FUSE_FSYNC] = {.handle = op_fsync},
@@ -57,11 +59,11 @@ static const struct operation operations[FUSE_OPCODE_COUNT] = {
     [FUSE_INTERRUPT] = {.handle = op_nothing, .no_reply = true, .no_node = true},
     [FUSE_DESTROY] = {.handle = op_nothing, .no_node = true},
     [FUSE_BATCH_FORGET] = {.handle = op_batch_forget, .no_reply = true, .no_node = true},
-    [FUSE_FALLOCATE] = {.handle = op_fallocate},
+    [FUSE_FALLOCATE] = {.handle = op_fallocate, .once = true},
     [FUSE_READDIRPLUS] = {.handle = op_readdirplus},
-    [FUSE_RENAME2] = {.handle = op_rename2},
+    [FUSE_RENAME2] = {.handle = op_rename2, .once = true},
     [FUSE_LSEEK] = {.handle = op_lseek},
-    [FUSE_COPY_FILE_RANGE] = {.handle = op_copy_file_range},
+    [FUSE_COPY_FILE_RANGE] = {.handle = op_copy_file_range, .once = true},
 };
 
 int call_take(struct call *call, void *ret, size_t size)
@@ -191,6 +193,36 @@ static void on_free(void *context, struct node *node)
 
 	orphan_drop(share, node);
 	fd_cache_drop(share, node);
+	journal_gone(share, node);
+}
+
+static void on_change(void *context, struct node *node)
+{
+	journal_changed(context, node);
+}
+
+/* A new mount knows no nodes: what the last one knew is dropped. */
+void share_forget_all(struct share *share)
+{
+	for (size_t i = 0; i < share->nodes.buckets; i++) {
+		for (struct node *node = share->nodes.by_id[i]; node; node = node->next_by_id)
+			node->lookups = 0;
+	}
+	/* Releasing a node may release its parents, wherever they are: start the row again. */
+	for (size_t i = 0; i < share->nodes.buckets; i++) {
+		struct node *node = share->nodes.by_id[i];
+
+		while (node) {
+			if (node->id >= NODE_FIRST && node->children == 0) {
+				node_release(&share->nodes, node);
+				node = share->nodes.by_id[i];
+			} else {
+				node = node->next_by_id;
+			}
+		}
+	}
+	replies_clear(&share->replies);
+	journal_start(share);
 }
 
 struct share *share_new(const struct share_config *config, struct err *err)
@@ -209,7 +241,10 @@ struct share *share_new(const struct share_config *config, struct err *err)
 		share->config.files_max = SHARE_FILES_MAX;
 	list_init(&share->open);
 	node_table_init(&share->nodes, share->config.nodes_max + 2);
+	list_init(&share->changed);
+	buf_init(&share->journal, JOURNAL_MAX);
 	share->nodes.on_free = on_free;
+	share->nodes.on_change = on_change;
 	share->nodes.context = share;
 	if (os_stat_at(config->root, "", &stat) < 0 || !S_ISDIR(stat.mode)) {
 		(void)err_set(err, ERR_INVALID, "the shared directory is not a directory");
@@ -238,6 +273,8 @@ void share_free(struct share *share)
 		for (struct node *node = share->nodes.by_id[i]; node; node = node->next_by_id)
 			fd_cache_drop(share, node);
 	node_table_done(&share->nodes);
+	replies_clear(&share->replies);
+	buf_done(&share->journal);
 	free(share->root_name);
 	free(share);
 }
@@ -260,14 +297,15 @@ static int run(struct call *call, const struct operation *operation)
 	return operation->handle(call);
 }
 
-int share_request(struct share *share, const void *request, size_t length, struct buf *reply)
+int share_request(struct share *share, const void *request, size_t length, bool again,
+		  struct buf *reply)
 {
 	static const struct operation none = {0};
 	const struct operation *operation = &none;
 	struct fuse_in_header in;
 	struct fuse_out_header out = {0};
-	struct call call = {.share = share, .in = &in, .reply = reply};
-	auto_buf struct buf answer;
+	struct call call = {.share = share, .in = &in, .again = again};
+	auto_buf struct buf answer = {.max = 0};
 	size_t extensions;
 	int r;
 
@@ -281,6 +319,9 @@ int share_request(struct share *share, const void *request, size_t length, struc
 	call.length = length - sizeof(in) - extensions;
 	if (in.opcode < FUSE_OPCODE_COUNT)
 		operation = &operations[in.opcode];
+	/* A live server never sees a number twice, so only a repeated one is worth a look. */
+	if (again && operation->once && replies_find(&share->replies, in.unique, reply))
+		return 0;
 	buf_init(&answer, SHARE_REPLY_MAX);
 	call.reply = &answer;
 	r = run(&call, operation);
@@ -296,5 +337,9 @@ int share_request(struct share *share, const void *request, size_t length, struc
 	if (buf_append(reply, &out, sizeof(out)) < 0 ||
 	    buf_append(reply, buf_data(&answer), buf_length(&answer)) < 0)
 		return -1;
+	if (operation->once) {
+		replies_add(&share->replies, &out, buf_data(&answer), buf_length(&answer));
+		journal_reply(share, &out, buf_data(&answer), buf_length(&answer));
+	}
 	return 0;
 }

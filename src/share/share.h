@@ -43,8 +43,24 @@ struct share *share_new(const struct share_config *config, struct err *err);
 void share_free(struct share *share);
 
 /* Answers one request. The answer is appended to `reply`; nothing is appended where FUSE wants no
- * answer. -1: this is no FUSE request at all, the peer is broken. */
-int share_request(struct share *share, const void *request, size_t length, struct buf *reply);
+ * answer. `again`: it was given to another server before, which may have done it without living to
+ * tell. -1: this is no FUSE request at all, the peer is broken. */
+int share_request(struct share *share, const void *request, size_t length, bool again,
+		  struct buf *reply);
+
+/*
+ * What survives the process. The journal grows with each request by what it changed: the nodes the
+ * guest holds, and the last answers, so that a request sent again after a crash is not done twice.
+ * Before an answer is given away, the journal up to it must be kept. Fed to share_load, a journal
+ * (or a snapshot, or a snapshot and what came after it) makes a new share the old one.
+ */
+/* Starts journaling; the journal's bytes are to be taken with buf_consume. */
+struct buf *share_journal(struct share *share);
+/* Appends the whole state; replaces all that the journal said before. -1: over the ceiling. */
+int share_snapshot(struct share *share, struct buf *ret_bytes);
+/* Into a new share, before anything else. Everything is checked; on failure the share is as new.
+ * Length 0 is the state of a share that served nobody. */
+int share_load(struct share *share, const void *bytes, size_t length, struct err *err);
 
 /* Tells the time (monotonic) and lets the share close what was not used for a while. Returns in how
  * many milliseconds it wants to be called again, -1: only after the next request. */

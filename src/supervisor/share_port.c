@@ -28,26 +28,29 @@ static void put(struct share_port *port, uint8_t type, uint32_t channel, const v
 	(void)buf_append(&port->out, payload, length);
 }
 
-static void hello_bytes(uint8_t type, uint64_t nonce, uint8_t *ret_bytes)
+static void hello_bytes(uint8_t type, uint8_t flags, uint64_t nonce, uint8_t *ret_bytes)
 {
-	frame_encode(&(struct frame){.type = type, .length = 8}, ret_bytes);
+	frame_encode(&(struct frame){.type = type, .flags = flags, .length = 8}, ret_bytes);
 	for (int i = 0; i < 8; i++)
 		ret_bytes[PROTO_FRAME_HEADER + i] = (uint8_t)(nonce >> (56 - 8 * i));
 }
 
-void share_port_init(struct share_port *port, uint64_t nonce, uint64_t previous)
+void share_port_init(struct share_port *port, struct share *const *shares, uint64_t nonce,
+		     const uint64_t previous[2], bool forgot)
 {
 	uint8_t hello[HELLO_SIZE];
 
-	*port = (struct share_port){.nonce = nonce};
+	*port = (struct share_port){.shares = shares, .nonce = nonce};
 	buf_init(&port->in, IN_MAX);
 	buf_init(&port->out, OUT_MAX);
 	buf_init(&port->reply, SHARE_PAYLOAD_MAX);
-	if (previous) {
-		hello_bytes(SHARE_SERVER_HELLO, previous, hello);
+	for (int i = 0; i < 2; i++) {
+		if (!previous[i])
+			continue;
+		hello_bytes(SHARE_SERVER_HELLO, 0, previous[i], hello);
 		(void)buf_append(&port->out, hello, sizeof(hello));
 	}
-	hello_bytes(SHARE_SERVER_HELLO, nonce, hello);
+	hello_bytes(SHARE_SERVER_HELLO, forgot ? SHARE_FORGOT : 0, nonce, hello);
 	(void)buf_append(&port->out, hello, sizeof(hello));
 }
 
@@ -75,7 +78,7 @@ static void sync_up(struct share_port *port)
 	uint8_t hello[HELLO_SIZE];
 	const uint8_t *found;
 
-	hello_bytes(SHARE_AGENT_HELLO, port->nonce, hello);
+	hello_bytes(SHARE_AGENT_HELLO, 0, port->nonce, hello);
 	found = memmem(data, length, hello, sizeof(hello));
 	if (found) {
 		buf_consume(&port->in, (size_t)(found - data) + sizeof(hello));
@@ -95,7 +98,8 @@ static int take_request(struct share_port *port, const struct frame *frame, cons
 		return err_set(err, ERR_PROTOCOL, "the guest asks for share %u, which there is not",
 			       frame->channel);
 	buf_clear(&port->reply);
-	if (share_request(share, payload, frame->length, &port->reply) < 0)
+	if (share_request(share, payload, frame->length, frame->flags & SHARE_AGAIN, &port->reply) <
+	    0)
 		return err_set(err, ERR_PROTOCOL, "the guest sent something that is no request");
 	if (buf_length(&port->reply) > 0)
 		put(port, SHARE_REPLY, frame->channel, buf_data(&port->reply),

@@ -16,7 +16,7 @@
 #define SHARE_PORT_SHARES_MAX 16
 
 struct share_port {
-	struct share *shares[SHARE_PORT_SHARES_MAX]; /* by number */
+	struct share *const *shares; /* SHARE_PORT_SHARES_MAX, by number; NULL: there is none */
 	struct buf in;
 	struct buf out;
 	struct buf reply;
@@ -25,9 +25,11 @@ struct share_port {
 	bool quiesced; /* it has said that nothing is outstanding */
 };
 
-/* Starts with the hello. `previous` is the nonce of the server before us on this link (0: none):
- * the agent takes it as the end of whatever frame that one left unfinished. */
-void share_port_init(struct share_port *port, uint64_t nonce, uint64_t previous);
+/* Starts with the hello. `previous` are the nonces of the one or two servers before us that the
+ * agent may hear on this link (0: none): it takes its own as the end of whatever frame that server
+ * left unfinished. `forgot`: what that server knew is lost. */
+void share_port_init(struct share_port *port, struct share *const *shares, uint64_t nonce,
+		     const uint64_t previous[2], bool forgot);
 void share_port_done(struct share_port *port);
 
 /* How much may be fed now; 0 while the agent has to read first. */

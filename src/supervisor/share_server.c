@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "supervisor/share_port.h"
 #include "supervisor/share_rights.h"
+#include "supervisor/share_state.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -28,10 +29,18 @@ struct server {
 	int orphans;
 	int hidden;
 	uint32_t guest_uid, guest_gid;
-	uint64_t nonce, previous;
+	int state_fd;
+	int control;
 	struct share_config shares[SHARE_PORT_SHARES_MAX];
 	bool used[SHARE_PORT_SHARES_MAX];
 	int first; /* number of the first share: whose owner we become */
+	uint64_t nonce;
+	struct share *opened[SHARE_PORT_SHARES_MAX]; /* by number */
+	struct share_port link;
+	struct share_state state;
+	bool forgot;	/* what a server before us knew is lost */
+	bool heard;	/* the agent has answered our hello, and that is noted */
+	bool quiescing; /* the supervisor waits for it */
 };
 
 static int parse_fd(const char *text, int *ret_fd, struct err *err)
@@ -79,21 +88,22 @@ static int parse_share(struct server *server, const char *text, struct err *err)
 
 static int parse(struct server *server, int argc, char **argv, struct err *err)
 {
-	enum { PORT = 1, SHARE, ORPHANS, HIDDEN, GUEST, NONCE, PREVIOUS };
+	enum { PORT = 1, SHARE, ORPHANS, HIDDEN, GUEST, STATE, CONTROL };
 	static const struct option options[] = {
 	    {"port", required_argument, NULL, PORT},
 	    {"share", required_argument, NULL, SHARE},
 	    {"orphans", required_argument, NULL, ORPHANS},
 	    {"hidden", required_argument, NULL, HIDDEN},
 	    {"guest", required_argument, NULL, GUEST},
-	    {"nonce", required_argument, NULL, NONCE},
-	    {"previous", required_argument, NULL, PREVIOUS},
+	    {"state", required_argument, NULL, STATE},
+	    {"control", required_argument, NULL, CONTROL},
 	    {0},
 	};
 	int option;
 	int r = 0;
 
-	*server = (struct server){.port = -1, .orphans = -1, .hidden = -1, .first = -1};
+	*server = (struct server){
+	    .port = -1, .orphans = -1, .hidden = -1, .state_fd = -1, .control = -1, .first = -1};
 	optind = 1;
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == PORT)
@@ -107,10 +117,10 @@ static int parse(struct server *server, int argc, char **argv, struct err *err)
 		else if (option == GUEST && sscanf(optarg, "%" SCNu32 ":%" SCNu32,
 						   &server->guest_uid, &server->guest_gid) == 2)
 			r = 0;
-		else if (option == NONCE && sscanf(optarg, "%" SCNx64, &server->nonce) == 1)
-			r = 0;
-		else if (option == PREVIOUS && sscanf(optarg, "%" SCNx64, &server->previous) == 1)
-			r = 0;
+		else if (option == STATE)
+			r = parse_fd(optarg, &server->state_fd, err);
+		else if (option == CONTROL)
+			r = parse_fd(optarg, &server->control, err);
 		else
 			r = err_set(err, ERR_USAGE, "serve-share: the options are wrong");
 	}
@@ -128,40 +138,61 @@ static uint64_t now_ms(void)
 }
 
 /* Reads what is there. 1: the port is closed. */
-static int read_port(struct share_port *port, int fd, struct err *err)
+static int read_port(struct server *server, struct err *err)
 {
 	static uint8_t bytes[READ_SIZE];
-	size_t wants = share_port_wants(port);
-	ssize_t n = read(fd, bytes, wants < sizeof(bytes) ? wants : sizeof(bytes));
+	size_t wants = share_port_wants(&server->link);
+	ssize_t n = read(server->port, bytes, wants < sizeof(bytes) ? wants : sizeof(bytes));
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : err_sys(err, "read the share port");
 	if (n == 0)
 		return 1;
-	return share_port_feed(port, bytes, (size_t)n, err);
+	return share_port_feed(&server->link, bytes, (size_t)n, err);
 }
 
-static int write_port(struct share_port *port, int fd, struct err *err)
+/* What was changed is noted before anybody is told. */
+static int keep_state(struct server *server, struct err *err)
 {
-	while (buf_length(&port->out) > 0) {
-		ssize_t n = write(fd, buf_data(&port->out), buf_length(&port->out));
+	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		if (server->opened[i] &&
+		    share_state_keep(&server->state, server->opened[i], i, err) < 0)
+			return -1;
+	if (server->link.synced && !server->heard) {
+		server->heard = true;
+		if (share_state_heard(&server->state, server->nonce, err) < 0)
+			return -1;
+	}
+	if (share_state_grown(&server->state))
+		return share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX,
+					   err);
+	return 0;
+}
+
+static int write_port(struct server *server, struct err *err)
+{
+	struct buf *out = &server->link.out;
+
+	while (buf_length(out) > 0) {
+		ssize_t n = write(server->port, buf_data(out), buf_length(out));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? 0 : err_sys(err, "write the share port");
-		buf_consume(&port->out, (size_t)n);
+		buf_consume(out, (size_t)n);
 	}
-	return share_port_continue(port, err);
+	return share_port_continue(&server->link, err);
 }
 
-static int tick(struct share_port *port)
+static int tick(struct server *server)
 {
 	uint64_t now = now_ms();
 	int next = -1;
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
-		int wait = port->shares[i] ? share_tick(port->shares[i], now) : -1;
+		struct share *share = server->opened[i];
+		int wait = share ? share_tick(share, now) : -1;
 
 		if (wait >= 0 && (next < 0 || wait < next))
 			next = wait;
@@ -169,72 +200,134 @@ static int tick(struct share_port *port)
 	return next;
 }
 
-static int serve(struct share_port *port, int fd, struct err *err)
+static void answer_control(struct server *server, char what)
+{
+	if (write(server->control, &what, 1) != 1)
+		log_warn("share", "the supervisor does not listen");
+}
+
+/* A byte from the supervisor; its end is also ours, which the port tells. */
+static void read_control(struct server *server)
+{
+	char what;
+
+	if (read(server->control, &what, 1) != 1) {
+		server->control = -1;
+	} else if (what == SHARE_CONTROL_QUIESCE) {
+		server->quiescing = true;
+		share_port_quiesce(&server->link);
+	} else if (what == SHARE_CONTROL_RESUME) {
+		server->quiescing = false;
+		share_port_resume(&server->link);
+		answer_control(server, what);
+	}
+}
+
+static int check_quiesced(struct server *server, struct err *err)
+{
+	if (!server->quiescing || !server->link.quiesced)
+		return 0;
+	server->quiescing = false;
+	if (share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX, err) < 0)
+		return -1;
+	answer_control(server, SHARE_CONTROL_QUIESCE);
+	return 0;
+}
+
+static int serve(struct server *server, struct err *err)
 {
 	int r = 0;
 
 	while (r == 0) {
-		struct pollfd poll_fd = {.fd = fd};
+		struct pollfd fds[] = {{.fd = server->port},
+				       {.fd = server->control, .events = POLLIN}};
 
-		if (buf_length(&port->out) > 0)
-			poll_fd.events |= POLLOUT;
-		if (share_port_wants(port) > 0)
-			poll_fd.events |= POLLIN;
-		if (poll(&poll_fd, 1, tick(port)) < 0 && errno != EINTR)
+		if (buf_length(&server->link.out) > 0)
+			fds[0].events |= POLLOUT;
+		if (share_port_wants(&server->link) > 0)
+			fds[0].events |= POLLIN;
+		if (poll(fds, ARRAY_SIZE(fds), tick(server)) < 0 && errno != EINTR)
 			return err_sys(err, "poll");
-		if (poll_fd.revents & (POLLIN | POLLHUP | POLLERR))
-			r = read_port(port, fd, err);
-		if (r == 0 && buf_length(&port->out) > 0)
-			r = write_port(port, fd, err);
+		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
+			r = read_port(server, err);
+		if (fds[1].revents)
+			read_control(server);
+		if (r == 0)
+			r = keep_state(server, err);
+		if (r == 0 && buf_length(&server->link.out) > 0)
+			r = write_port(server, err);
+		if (r == 0)
+			r = keep_state(server, err);
+		if (r == 0)
+			r = check_quiesced(server, err);
 	}
 	return r < 0 ? -1 : 0;
 }
 
-static int open_shares(const struct server *server, struct share_port *port, struct err *err)
+static int open_share(struct server *server, uint32_t number, struct err *err)
 {
-	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
-		struct share_config config = server->shares[i];
-		auto_free char *name = NULL;
+	struct share_config config = server->shares[number];
+	struct err why = ERR_INIT;
+	auto_free char *name = NULL;
+	struct share *share;
 
-		if (!server->used[i])
-			continue;
-		if (share_rights_name_of(config.root, &name, err) < 0)
-			return -1;
-		config.root_name = name;
-		config.orphans = server->orphans;
-		config.hidden = server->hidden;
-		config.host_uid = geteuid();
-		config.host_gid = getegid();
-		config.guest_uid = server->guest_uid;
-		config.guest_gid = server->guest_gid;
-		port->shares[i] = share_new(&config, err);
-		if (!port->shares[i])
-			return err_wrap(err, "share %zu", i);
-	}
+	if (share_rights_name_of(config.root, &name, err) < 0)
+		return -1;
+	config.root_name = name;
+	config.orphans = server->orphans;
+	config.hidden = server->hidden;
+	config.host_uid = geteuid();
+	config.host_gid = getegid();
+	config.guest_uid = server->guest_uid;
+	config.guest_gid = server->guest_gid;
+	share = share_new(&config, err);
+	if (!share)
+		return err_wrap(err, "share %u", number);
+	server->opened[number] = share;
+	/* Without its memory a share still serves all but what is open. */
+	if (share_state_load(&server->state, share, number, &why) < 0)
+		(void)fprintf(stderr, "dxvm: share %u: %s; open files are lost\n", number,
+			      why.text);
 	return 0;
+}
+
+static int start(struct server *server, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (share_rights_drop(server->shares[server->first].root, server->orphans, err) < 0 ||
+	    file_set_nonblock(server->port, true, err) < 0)
+		return -1;
+	if (share_state_open(&server->state, server->state_fd, &why) < 0) {
+		(void)fprintf(stderr, "dxvm: share: %s; starting anew\n", why.text);
+		if (ftruncate(server->state_fd, 0) < 0 ||
+		    share_state_open(&server->state, server->state_fd, err) < 0)
+			return -1;
+	}
+	server->forgot = server->state.heard == 0 && server->state.unsure == 0;
+	if (getrandom(&server->nonce, sizeof(server->nonce), 0) != sizeof(server->nonce))
+		return err_sys(err, "random numbers");
+	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		if (server->used[i] && open_share(server, i, err) < 0)
+			return -1;
+	share_port_init(&server->link, server->opened, server->nonce,
+			(uint64_t[]){server->state.heard, server->state.unsure}, server->forgot);
+	return share_state_say(&server->state, server->nonce, err);
 }
 
 static int run(struct server *server, struct err *err)
 {
-	struct share_port port;
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)umask(0);
-	if (server->nonce == 0 &&
-	    getrandom(&server->nonce, sizeof(server->nonce), 0) != sizeof(server->nonce))
-		return err_sys(err, "random numbers");
-	if (share_rights_drop(server->shares[server->first].root, server->orphans, err) < 0 ||
-	    file_set_nonblock(server->port, true, err) < 0)
-		return -1;
-	share_port_init(&port, server->nonce, server->previous);
-	r = open_shares(server, &port, err);
+	r = start(server, err);
 	if (r == 0)
-		r = serve(&port, server->port, err);
+		r = serve(server, err);
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
-		share_free(port.shares[i]);
-	share_port_done(&port);
+		share_free(server->opened[i]);
+	share_port_done(&server->link);
 	return r;
 }
 

@@ -11,9 +11,18 @@
  *	--orphans FD            private directory for unlinked files in use; optional
  *	--hidden FD             the data directory, hidden from every share; optional
  *	--guest UID:GID         the guest's ids for this server's own
- *	--nonce HEX --previous HEX
- *	                        of this server and of the one before on this link; optional
+ *	--state FD              memory that outlives this process (share_state.h); optional. A
+ *	                        server started on it goes on as the one before
+ *	--control FD            stream socket to the supervisor; optional. Each byte of enum
+ *	                        share_control is answered with the same byte when it is done
  *
  * Ends with 0 when the port is closed, 1 with a line on standard error otherwise.
  */
+enum share_control {
+	/* No request is under way any more and none is taken, the state is compact: it can be
+	 * copied. Waits for the guest; the supervisor decides for how long. */
+	SHARE_CONTROL_QUIESCE = 'q',
+	SHARE_CONTROL_RESUME = 'r',
+};
+
 int share_server_main(int argc, char **argv);

@@ -18,6 +18,15 @@
 #define SHARE_PAYLOAD_MAX     (SHARE_DATA_MAX + 65536u)
 #define SHARE_OUTSTANDING_MAX 128 /* requests of one share without a reply */
 
+/* Flags of a frame. */
+enum share_flag {
+	/* On SERVER_HELLO: this server knows none of the nodes the guest may hold (it lost its
+	 * memory); the guest drops what its caches say of the share. */
+	SHARE_FORGOT = 1,
+	/* On REQUEST: it was sent before, to a server that may have carried it out. */
+	SHARE_AGAIN = 2,
+};
+
 enum share_type {
 	SHARE_SERVER_HELLO = 33, /* host to guest: u64 nonce (big-endian) */
 	SHARE_AGENT_HELLO = 34,	 /* guest to host: the nonce */

@@ -68,21 +68,34 @@ class Rig:
     def start_server(self):
         root = os.open(self.host, os.O_RDONLY | os.O_DIRECTORY)
         hidden = os.open(self.vm, os.O_RDONLY | os.O_DIRECTORY)
-        fds = [self.host_end.fileno(), root, hidden, self.state]
+        self.control, server_control = socket.socketpair()
+        fds = [self.host_end.fileno(), self.state, server_control.fileno(), root, hidden]
         options = ["--port", str(fds[0]), "--guest", f"{GUEST_ID}:{GUEST_ID}",
                    "--share", f"{SHARE}:{root}:devbox" + (":ro" if self.read_only else ""),
-                   "--hidden", str(hidden)]
+                   "--hidden", str(hidden), "--state", str(self.state),
+                   "--control", str(server_control.fileno())]
         if self.keep_orphans:
             fds.append(os.open(self.orphans, os.O_RDONLY | os.O_DIRECTORY))
             options += ["--orphans", str(fds[-1])]
         self.server = subprocess.Popen([self.dxvm, "serve-share", *options], pass_fds=fds,
                                        stderr=self.log)
-        for fd in fds[1:3] + fds[4:]:
+        server_control.close()
+        for fd in fds[3:]:
             os.close(fd)
 
     def kill_server(self):
         self.server.kill()
         self.server.wait()
+        self.control.close()
+
+    def quiesce(self):
+        self.control.settimeout(10)
+        self.control.send(b"q")
+        assert self.control.recv(1) == b"q"
+
+    def resume(self):
+        self.control.send(b"r")
+        assert self.control.recv(1) == b"r"
 
     def stop(self):
         subprocess.run(["umount", "-l", self.guest], check=False, stderr=subprocess.DEVNULL)
@@ -95,6 +108,13 @@ class Rig:
         self.log.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def become_guest(self, uid=GUEST_ID):
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        os.umask(0o022)
+        os.chdir(self.guest)
+
     def run(self, function, *arguments, uid=GUEST_ID):
         """Runs the function in the guest: in the mounted directory, as the guest's user."""
         reading, writing = os.pipe()
@@ -102,11 +122,7 @@ class Rig:
         if child == 0:
             try:
                 os.close(reading)
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
-                os.umask(0o022)
-                os.chdir(self.guest)
+                self.become_guest(uid)
                 function(*arguments)
                 os._exit(0)
             except BaseException:

@@ -58,7 +58,7 @@ static void check_untouched(int top, const char *name)
 	     st.st_size == 7 && st.st_nlink == 1 && (st.st_mode & 07777) == 0644);
 }
 
-static void ask(struct share *share, struct buf *reply, uint32_t opcode, uint64_t node,
+static void ask(struct share *share, struct buf *reply, uint32_t opcode, bool again, uint64_t node,
 		uint64_t unique, const uint8_t *body, size_t length)
 {
 	struct fuse_in_header in = {
@@ -73,13 +73,13 @@ static void ask(struct share *share, struct buf *reply, uint32_t opcode, uint64_
 	if (length)
 		memcpy(request + sizeof(in), body, length);
 	buf_clear(reply);
-	must(share_request(share, request, sizeof(in) + length, reply) == 0);
+	must(share_request(share, request, sizeof(in) + length, again, reply) == 0);
 	must(buf_length(reply) <= SHARE_REPLY_MAX + sizeof(struct fuse_out_header));
 }
 
 static void look_up(struct share *share, struct buf *reply, uint64_t parent, const char *name)
 {
-	ask(share, reply, FUSE_LOOKUP, parent, 1, (const uint8_t *)name, strlen(name) + 1);
+	ask(share, reply, FUSE_LOOKUP, false, parent, 1, (const uint8_t *)name, strlen(name) + 1);
 }
 
 static void run(struct share *share, const uint8_t *data, size_t size)
@@ -97,9 +97,9 @@ static void run(struct share *share, const uint8_t *data, size_t size)
 
 		/* No FALLOCATE, and no size by SETATTR beyond what the body gives: a full disk is
 		 * no finding. */
-		if (data[0] != FUSE_FALLOCATE)
-			ask(share, &reply, data[0], nodes[data[1] % ARRAY_SIZE(nodes)], i + 2,
-			    data + 3, length);
+		if ((data[0] & 63) != FUSE_FALLOCATE)
+			ask(share, &reply, data[0] & 63u, data[0] & 64,
+			    nodes[data[1] % ARRAY_SIZE(nodes)], i + 2, data + 3, length);
 		(void)share_tick(share, i * 400);
 		data += 3 + length;
 		size -= 3 + length;

@@ -97,7 +97,7 @@ int share_rig_ask(struct share_rig *rig)
 	in.len = (uint32_t)length;
 	memcpy(request, &in, sizeof(in));
 	buf_clear(&rig->reply);
-	must(share_request(rig->share, request, length, &rig->reply) == 0);
+	must(share_request(rig->share, request, length, rig->again, &rig->reply) == 0);
 	if (buf_length(&rig->reply) == 0)
 		return 1;
 	must(buf_length(&rig->reply) >= sizeof(out));

@@ -14,6 +14,7 @@ struct share_rig {
 	struct share_config config;
 	struct share *share;
 	uint64_t unique;
+	bool again; /* requests are marked as sent before */
 	struct buf request;
 	struct buf reply;
 	const uint8_t *answer; /* of the last request, without its header */

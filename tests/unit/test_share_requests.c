@@ -66,14 +66,14 @@ static void what_is_no_request_at_all_is_the_end_of_the_link(void)
 
 	share_rig_init(&rig);
 	buf_init(&reply, SHARE_REPLY_MAX);
-	CHECK_INT(share_request(rig.share, &in, sizeof(in), &reply), -1); /* unique 0 */
+	CHECK_INT(share_request(rig.share, &in, sizeof(in), false, &reply), -1); /* unique 0 */
 	in.unique = 2;
-	CHECK_INT(share_request(rig.share, &in, sizeof(in) - 1, &reply), -1);
+	CHECK_INT(share_request(rig.share, &in, sizeof(in) - 1, false, &reply), -1);
 	in.len = sizeof(in) + 1;
-	CHECK_INT(share_request(rig.share, &in, sizeof(in), &reply), -1);
+	CHECK_INT(share_request(rig.share, &in, sizeof(in), false, &reply), -1);
 	in.len = sizeof(in);
 	in.total_extlen = 1;
-	CHECK_INT(share_request(rig.share, &in, sizeof(in), &reply), -1);
+	CHECK_INT(share_request(rig.share, &in, sizeof(in), false, &reply), -1);
 	CHECK_INT(buf_length(&reply), 0);
 }
 
