@@ -30,3 +30,8 @@ void hello_make(struct mux_hello *ret_hello)
 	(void)snprintf(hello.program, sizeof(hello.program), "dxvm-agent %s", DXVM_VERSION);
 	*ret_hello = hello;
 }
+
+void hello_renew(struct mux_hello *hello)
+{
+	hello->uptime_ns = clock_ns(CLOCK_BOOTTIME);
+}

@@ -7,3 +7,5 @@
 #include "wire/mux.h"
 
 void hello_make(struct mux_hello *ret_hello);
+/* For a link that opens again: the uptime tells its HELLO from the one before. */
+void hello_renew(struct mux_hello *hello);

@@ -9,6 +9,7 @@
  */
 #include "agent/link.h"
 
+#include "agent/hello.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -83,6 +84,7 @@ static void start_mux(struct link *link, int fd)
 	link->watch.events = POLLIN;
 	loop_watch_add(link->loop, &link->watch);
 	link->mux = mux_new(MUX_GUEST, link->events, link->ctx);
+	hello_renew(&link->hello);
 	mux_start(link->mux, &link->hello, link->resync);
 	link->resync = true; /* from the second opening on, in any case */
 	link->failed = false;
