@@ -68,7 +68,7 @@ static void reap(struct agent *agent)
 static void reply(struct agent *agent, uint32_t id, enum proto_reject code, const char *text)
 {
 	struct mux *mux = link_mux(agent->link);
-	size_t length = text ? strlen(text) : 0;
+	size_t length = code == PROTO_OK ? 0 : strlen(text);
 
 	if (code != PROTO_OK)
 		log_error("agent", "%s", text);

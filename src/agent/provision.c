@@ -65,6 +65,8 @@ static int make_system(const struct message_configure *configure, struct err *er
 	try(identity_machine_id(configure->machine_id, err), err);
 	try(identity_time_zone(configure->timezone, err), err);
 	try(net_loopback(err), err);
+	/* ping(8) for everybody, without privileges. */
+	write_line("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 	if (configure->network)
 		try(net_user_network(err), err);
 	return home_make_account(configure, err);

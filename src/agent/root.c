@@ -161,6 +161,8 @@ int root_grow(struct err *err)
 
 	if (root < 0 || fstat(root, &st) < 0)
 		return err_sys(err, "/");
+	if (major(st.st_dev) == 0)
+		return 0; /* an initramfs: there is no device */
 	/* devtmpfs has no names by number: make one for the moment. */
 	name = xasprintf("/dev/.dxvm-root-%u-%u", major(st.st_dev), minor(st.st_dev));
 	if (mknod(name, S_IFBLK | 0600, st.st_dev) < 0)
