@@ -102,6 +102,7 @@ struct rig {
 	int agent_peer;
 	int share_peer;
 	int gone;
+	char notices[1024]; /* one a line */
 	bool timed_out;
 	struct vm_exit exit;
 };
@@ -115,7 +116,15 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	uv_stop(&rig->loop);
 }
 
-static const struct vm_events events = {.gone = on_gone};
+static void on_notice(void *ctx, const char *text)
+{
+	struct rig *rig = ctx;
+	size_t length = strlen(rig->notices);
+
+	(void)snprintf(rig->notices + length, sizeof(rig->notices) - length, "%s\n", text);
+}
+
+static const struct vm_events events = {.gone = on_gone, .notice = on_notice};
 
 static void on_limit(uv_timer_t *timer)
 {
@@ -463,6 +472,59 @@ static void a_qemu_that_breaks_its_protocol_is_ended(void)
 	CHECK_STR(rig.exit.text, "QMP: no greeting");
 }
 
+/* A QEMU that answers as the real one does when it cannot write the disk: it stops, twice, and goes
+ * on once there was room. Ours must ask, tell, and say cont by itself. */
+static void a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room(void)
+{
+	static const char talk[] =
+	    "#!/bin/bash\n"
+	    "say() { echo \"$1\" >&3; }\n"
+	    "expect() { read -r line <&3; case $line in *$1*) id=${line##*\\\"id\\\":}; "
+	    "id=${id%%[\\},]*};; *) echo \"wants $1, got $line\" >&2; exit 9;; esac; }\n"
+	    "say '{\"QMP\": {}}'; expect qmp_capabilities; say \"{\\\"return\\\": {}, "
+	    "\\\"id\\\": $id}\"\n"
+	    "for i in 1 2; do say '{\"event\": \"STOP\"}'; expect query-status\n"
+	    "say \"{\\\"return\\\": {\\\"status\\\": \\\"io-error\\\"}, \\\"id\\\": $id}\"\n"
+	    "expect cont; say '{\"event\": \"RESUME\"}'; say \"{\\\"return\\\": {}, "
+	    "\\\"id\\\": $id}\"; done\n"
+	    "expect query-status; say \"{\\\"return\\\": {\\\"status\\\": \\\"running\\\"}, "
+	    "\\\"id\\\": $id}\"\n"
+	    "say '{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-shutdown\"}}'\n";
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+
+	rig_init(&rig, "p");
+	put_program(&rig, talk);
+	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_run(&rig);
+	CHECK_STR(rig.exit.text, "");
+	CHECK(rig.exit.expected);
+	CHECK_STR(rig.notices, "the host's disk is full: the guest is paused until there is room\n"
+			       "there is room on the host's disk again: the guest goes on\n");
+}
+
+static void an_internal_error_of_the_accelerator_is_an_early_end(void)
+{
+	static const char talk[] =
+	    "#!/bin/bash\n"
+	    "echo '{\"QMP\": {}}' >&3; read -r line <&3; echo '{\"return\": {}, \"id\": 1}' >&3\n"
+	    "echo 'KVM: entry failed' >&2\n"
+	    "echo '{\"event\": \"STOP\"}' >&3; read -r line <&3\n"
+	    "echo '{\"return\": {\"status\": \"internal-error\"}, \"id\": 2}' >&3\n"
+	    "read -r line <&3\n";
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+
+	rig_init(&rig, "p");
+	rig.spec.accel = VM_ACCEL_KVM;
+	put_program(&rig, talk);
+	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_run(&rig);
+	CHECK(!rig.exit.expected);
+	CHECK(rig.exit.early);
+	CHECK_STR(rig.exit.text, "KVM stopped the guest with an internal error: KVM: entry failed");
+}
+
 static void complaints_without_end_are_cut(void)
 {
 	struct err err = ERR_INIT;
@@ -486,4 +548,7 @@ TEST_MAIN(TEST(powering_off_is_an_expected_end_and_the_ports_end_with_it),
 	  TEST(what_qemu_refuses_is_told_in_its_own_words),
 	  TEST(a_second_machine_on_the_same_disk_is_refused), TEST(kvm_works_or_fails_early),
 	  TEST(without_qemu_the_package_is_named), TEST(too_old_a_qemu_is_told_what_is_needed),
-	  TEST(a_qemu_that_breaks_its_protocol_is_ended), TEST(complaints_without_end_are_cut))
+	  TEST(a_qemu_that_breaks_its_protocol_is_ended),
+	  TEST(a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room),
+	  TEST(an_internal_error_of_the_accelerator_is_an_early_end),
+	  TEST(complaints_without_end_are_cut))
