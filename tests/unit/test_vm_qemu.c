@@ -239,7 +239,16 @@ static void rig_done(struct rig *rig)
 static bool can_run(void)
 {
 #ifdef __x86_64__
-	return system("command -v qemu-system-x86_64 >/dev/null") == 0;
+	auto_free char *path = xstrdup(getenv("PATH"));
+	char *rest = path;
+
+	for (char *dir = strsep(&rest, ":"); dir; dir = strsep(&rest, ":")) {
+		auto_free char *program = xasprintf("%s/qemu-system-x86_64", dir);
+
+		if (access(program, X_OK) == 0)
+			return true;
+	}
+	return false;
 #else
 	return false;
 #endif
