@@ -97,6 +97,18 @@ int apt_architecture(char **ret_architecture, struct err *err)
 	return 0;
 }
 
+/* Lists of another mirror are not fresh, however young. */
+static void forget_lists_of_others(const struct apt *apt, const char *list, const char *lines)
+{
+	auto_free char *stamp = path_join(apt->directory, STAMP);
+	auto_free char *before = NULL;
+	struct err ignored = ERR_INIT;
+
+	if (file_read(AT_FDCWD, list, OUTPUT_MAX, &before, NULL, &ignored) < 0 ||
+	    strcmp(before, lines) != 0)
+		(void)unlink(stamp);
+}
+
 static int make_tree(const struct apt *apt, const struct sources *sources, struct err *err)
 {
 	static const char *const directories[] = {"state/lists/partial", "cache/archives/partial"};
@@ -109,6 +121,7 @@ static int make_tree(const struct apt *apt, const struct sources *sources, struc
 		if (file_mkdirs(path, 0755, err) < 0)
 			return -1;
 	}
+	forget_lists_of_others(apt, list, sources->lines);
 	if (file_write_atomic(AT_FDCWD, status, "", 0, 0644, err) < 0 ||
 	    file_write_atomic(AT_FDCWD, list, sources->lines, strlen(sources->lines), 0644, err) <
 		0)

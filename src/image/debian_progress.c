@@ -9,13 +9,14 @@
 static const struct {
 	const char *said;
 	const char *stage;
+	uint64_t steps; /* for each package, of: fetched, unpacked, set up */
 } stages[] = {
-    {"I: running apt-get update", "reading Debian's package lists"},
-    {"I: downloading packages", "downloading packages"},
-    {"I: extracting archives", "unpacking the base system"},
-    {"I: installing essential packages", "installing the base system"},
-    {"I: installing remaining packages", "installing packages"},
-    {"I: cleaning package lists", "cleaning up"},
+    {"I: running apt-get update", "reading Debian's package lists", 0},
+    {"I: downloading packages", "downloading packages", 1},
+    {"I: extracting archives", "unpacking the base system", 0},
+    {"I: installing essential packages", "installing the base system", 2},
+    {"I: installing remaining packages", "installing packages", 3},
+    {"I: cleaning package lists", "cleaning up", 0},
 };
 
 static bool starts_with(const char *line, const char *prefix)
@@ -36,16 +37,17 @@ void debian_progress_line(void *ctx, bool is_error, const char *line)
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
 		if (starts_with(line, stages[i].said)) {
 			progress_stage("%s", stages[i].stage);
+			progress->steps = stages[i].steps;
 			progress->done = 0;
 			return;
 		}
 	}
 	if (strstr(line, " newly installed, ") && upgraded) {
-		/* dpkg unpacks each, then sets each up. */
+		progress->packages = strtoull(upgraded + strlen(mark), NULL, 10);
 		progress->done = 0;
-		progress->total = 2 * strtoull(upgraded + strlen(mark), NULL, 10);
-	} else if ((starts_with(line, "Unpacking ") || starts_with(line, "Setting up ")) &&
-		   progress->done < progress->total) {
-		progress_count(++progress->done, progress->total);
+	} else if ((starts_with(line, "Get:") || starts_with(line, "Unpacking ") ||
+		    starts_with(line, "Setting up ")) &&
+		   progress->done < progress->packages * progress->steps) {
+		progress_count(++progress->done, progress->packages * progress->steps);
 	}
 }

@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 struct debian_progress {
-	uint64_t done;	/* steps of dpkg in this stage */
-	uint64_t total; /* 0: not known */
+	uint64_t done;	   /* steps in this stage */
+	uint64_t packages; /* in this stage; 0: not known */
+	uint64_t steps;	   /* for each package: fetched, unpacked, set up */
 };
 
 /* A child's line callback; ctx is a struct debian_progress that starts as zeros. */

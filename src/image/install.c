@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 /* Clones base/`from` to data/`to`, at least `size` bytes long. */
@@ -78,8 +79,13 @@ int install_run(const struct install *install, struct err *err)
 
 	if (file_mkdirs(install->data, 0700, err) < 0 ||
 	    file_open_dir(AT_FDCWD, install->data, &data, err) < 0 ||
-	    check_disk(install, data, err) < 0 ||
-	    base_image_open(install->recipe, install->state, &base, err) < 0)
+	    check_disk(install, data, err) < 0 || file_mkdirs(install->state, 0700, err) < 0)
+		return -1;
+	/* apt takes only absolute paths. */
+	auto_free char *state = realpath(install->state, NULL);
+	if (!state)
+		return err_sys(err, "%s", install->state);
+	if (base_image_open(install->recipe, state, &base, err) < 0)
 		return -1;
 	progress_stage("copying the base image");
 	if (put_all(install, base, data, err) < 0)

@@ -79,7 +79,7 @@ static int from_mirror(const char *mirror, struct buf *lines, struct err *err)
 static void copy_deb_line(void *ctx, bool is_error, const char *line)
 {
 	if (!is_error && strncmp(line, "deb ", 4) == 0)
-		(void)buf_printf(ctx, "%s\n", line);
+		(void)buf_printf(ctx, "deb [signed-by=%s] %s\n", KEYRING, line + 4);
 }
 
 /* mmdebstrap knows a mirror of its own. A hook shows the sources.list that it wrote, and fails on

@@ -12,10 +12,12 @@ release=$1 packages=$2 size=$3 image=$4
 shift 4
 root=${PWD:?}/root
 
-# Documentation and translations are a third of the files and nobody reads them in a VM.
+# Documentation and translations are a third of the files and nobody reads them in a VM. A crash
+# in between means starting over, so only the finished image is synced.
 mmdebstrap --mode=root --verbose --variant=apt --format=directory \
 	--include="$packages" "$@" \
 	--aptopt='APT::Install-Recommends "false"' \
+	--dpkgopt=force-unsafe-io \
 	--dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/info/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
