@@ -81,8 +81,7 @@ static uint8_t *extendable(struct mux_channel *channel, uint16_t stderr_bit, siz
 	uint8_t *head;
 	uint16_t value;
 
-	if (!channel->tail_data || channel->tail < channel->taken ||
-	    buf_length(&channel->queue) == 0)
+	if (!channel->tail_data || buf_length(&channel->queue) == 0)
 		return NULL;
 	head = channel->queue.bytes + channel->queue.start + (channel->tail - channel->taken);
 	value = (uint16_t)(head[0] << 8 | head[1]);

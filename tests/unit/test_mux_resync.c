@@ -192,6 +192,9 @@ static void a_side_that_restarted_drops_all_before_the_answer_to_its_own_hello(v
 		zeros_append(&stream, PROTO_RESYNC_RUN);
 		hello_append(&stream, 1, 1, 1, 41, "stale answer");
 		frame_append(&stream, PROTO_OPEN, 0, 1, "\0\1\0\0\0\0", 6);
+		(void)buf_append(&stream, "x", 1);
+		zeros_append(&stream, PROTO_RESYNC_RUN - 1);
+		hello_append(&stream, 1, 1, 1, 42, "run too short");
 		zeros_append(&stream, PROTO_RESYNC_RUN);
 		frame_append(&stream, PROTO_PING, 0, 0, "no hello", 8);
 		zeros_append(&stream, PROTO_RESYNC_RUN);
