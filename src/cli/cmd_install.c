@@ -35,7 +35,9 @@ static int choose_kind(const struct invocation *invocation, const struct kind **
 {
 	const char *name = options_value(&invocation->options, "guest");
 
-	*ret_kind = kind_find(name ? name : DEFAULT_GUEST);
+	if (!name)
+		name = DEFAULT_GUEST;
+	*ret_kind = kind_find(name);
 	if (*ret_kind)
 		return 0;
 	if (strcmp(name, "nixos") == 0)

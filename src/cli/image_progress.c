@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/spawn.h"
 
 #include <errno.h>
@@ -58,8 +59,8 @@ static const char *after(const char *line, const char *word)
 static void take_line(struct follow *follow, const char *line)
 {
 	const char *rest;
-	unsigned long long part;
-	unsigned long long total;
+	uint64_t part;
+	uint64_t total;
 
 	if ((rest = after(line, "stage"))) {
 		progress_stage(follow->progress, rest);
@@ -69,7 +70,8 @@ static void take_line(struct follow *follow, const char *line)
 		free(follow->error);
 		follow->error = xstrdup(rest);
 	} else if ((rest = after(line, "progress"))) {
-		if (sscanf(rest, "%llu %llu", &part, &total) == 2)
+		if (number_take(&rest, 10, UINT64_MAX, &part) && number_skip(&rest, " ") &&
+		    number_take(&rest, 10, UINT64_MAX, &total))
 			progress_number(follow->progress, part, total);
 	} else if (strcmp(line, "done") == 0) {
 		follow->done = true;

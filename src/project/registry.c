@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/path.h"
 
 #include <dirent.h>
@@ -47,17 +48,19 @@ int registry_add(const char *path, int data_dir, const struct identity *identity
 static int read_entry(int dir, const char *id, struct registered *ret_known, struct err *err)
 {
 	auto_free char *entry = NULL;
-	unsigned long long device;
-	unsigned long long inode;
-	int path_at = -1;
+	const char *at;
+	uint64_t device;
+	uint64_t inode;
 
 	if (file_read(dir, id, ENTRY_MAX, &entry, NULL, err) < 0)
 		return -1;
-	if (sscanf(entry, "device %llu\ninode %llu\npath %n", &device, &inode, &path_at) != 2 ||
-	    path_at < 0 || entry[path_at] != '/')
+	at = entry;
+	if (!number_skip(&at, "device ") || !number_take(&at, 10, UINT64_MAX, &device) ||
+	    !number_skip(&at, "\ninode ") || !number_take(&at, 10, UINT64_MAX, &inode) ||
+	    !number_skip(&at, "\npath ") || at[0] != '/')
 		return err_set(err, ERR_INVALID, "the registry entry %s is damaged", id);
 	*ret_known = (struct registered){
-	    .path = xstrdup(entry + path_at), .device = (dev_t)device, .inode = (ino_t)inode};
+	    .path = xstrdup(at), .device = (dev_t)device, .inode = (ino_t)inode};
 	(void)snprintf(ret_known->id, sizeof(ret_known->id), "%s", id);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * `.devbox/vm`, be it by name, by a directory that comes to be called .devbox, or by a link.
  */
 #include "share/boundary.h"
+#include "share/changes.h"
 #include "share/locate.h"
 #include "share/orphan.h"
 
@@ -70,6 +71,13 @@ static bool made_before(const struct call *call, int r, int dir, const char *nam
 	       (stat.mode & S_IFMT) == type;
 }
 
+/* The answer to a request that made `name`. */
+static int reply_made(struct call *call, int dir, const char *name)
+{
+	changes_own(call->node, dir);
+	return entry_reply(call, call->node, dir, name);
+}
+
 int op_mknod(struct call *call)
 {
 	auto_locate struct locate at = LOCATE_INIT;
@@ -80,7 +88,7 @@ int op_mknod(struct call *call)
 
 	if (r == 0)
 		r = begin_make(call, false, &name, &at);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	mode = attr_host_mode(in.mode);
 	if (S_ISREG(in.mode)) {
@@ -97,7 +105,7 @@ int op_mknod(struct call *call)
 	}
 	if (r < 0 && !made_before(call, r, at.dir, name, in.mode & S_IFMT))
 		return r;
-	return entry_reply(call, call->node, at.dir, name);
+	return reply_made(call, at.dir, name);
 }
 
 int op_mkdir(struct call *call)
@@ -109,14 +117,14 @@ int op_mkdir(struct call *call)
 
 	if (r == 0)
 		r = begin_make(call, true, &name, &at);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (mkdirat(at.dir, name, attr_host_mode(in.mode)) < 0) {
 		r = -errno;
 		if (!made_before(call, r, at.dir, name, S_IFDIR))
 			return r;
 	}
-	return entry_reply(call, call->node, at.dir, name);
+	return reply_made(call, at.dir, name);
 }
 
 int op_symlink(struct call *call)
@@ -128,14 +136,14 @@ int op_symlink(struct call *call)
 
 	if (r == 0)
 		r = call_take_string(call, &target);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (symlinkat(target, at.dir, name) < 0) {
 		r = -errno;
 		if (!made_before(call, r, at.dir, name, S_IFLNK))
 			return r;
 	}
-	return entry_reply(call, call->node, at.dir, name);
+	return reply_made(call, at.dir, name);
 }
 
 int op_link(struct call *call)
@@ -150,7 +158,7 @@ int op_link(struct call *call)
 
 	if (r == 0)
 		r = begin_make(call, false, &name, &to);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	node = share_node(call->share, in.oldnodeid);
 	if (!node)
@@ -160,14 +168,14 @@ int op_link(struct call *call)
 	if (node->place != NODE_IN_TREE)
 		return -ENOENT; /* as for any file without a name */
 	r = locate_object(call->share, node, &from, &stat);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (linkat(from.dir, from.name, to.dir, name, 0) < 0) {
 		r = -errno;
 		if (!made_before(call, r, to.dir, name, stat.mode & S_IFMT))
 			return r;
 	}
-	return entry_reply(call, call->node, to.dir, name);
+	return reply_made(call, to.dir, name);
 }
 
 /* It was there when the guest asked the first time. */
@@ -195,11 +203,13 @@ int op_unlink(struct call *call)
 		r = os_stat_at(at.dir, name, &stat);
 	if (r == -ENOENT && call->again)
 		return removed_before(call, name);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (S_ISDIR(stat.mode))
 		return -EISDIR;
-	return orphan_unlink(call->share, call->node, at.dir, name, &stat);
+	r = orphan_unlink(call->share, call->node, at.dir, name, &stat);
+	changes_own(call->node, at.dir);
+	return r;
 }
 
 int op_rmdir(struct call *call)
@@ -219,12 +229,13 @@ int op_rmdir(struct call *call)
 		r = os_stat_at(at.dir, name, &stat);
 	if (r == -ENOENT && call->again)
 		return removed_before(call, name);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (share_is_protected(call->share, &stat))
 		return -EACCES;
 	if (unlinkat(at.dir, name, AT_REMOVEDIR) < 0)
 		return -errno;
+	changes_own(call->node, at.dir);
 	key = node_key_of(&stat);
 	node = node_by_key(&call->share->nodes, &key);
 	if (node && node->id >= NODE_FIRST)
@@ -272,9 +283,14 @@ static void moved(struct share *share, const struct end *from, const struct end 
 	struct node_key key = node_key_of(&from->stat);
 	struct node *node = node_by_key(&share->nodes, &key);
 
-	if (node && node->id >= NODE_FIRST && node->place == NODE_IN_TREE &&
-	    !node_move(&share->nodes, node, to->dir, to->name))
+	struct os_stat stat;
+
+	if (!node || node->id < NODE_FIRST || node->place != NODE_IN_TREE)
+		return;
+	if (!node_move(&share->nodes, node, to->dir, to->name))
 		node_leave(&share->nodes, node, NODE_GONE);
+	else if (os_stat_at(to->at.dir, to->name, &stat) == 0 && os_same_object(&stat, &from->stat))
+		attr_note_seen(node, &stat);
 }
 
 /* The rename itself, with a replaced file kept for those who have it open. */
@@ -370,6 +386,10 @@ static int rename_to(struct call *call, uint64_t new_dir, uint32_t flags)
 	if (flags != 0 && flags != FUSE_RENAME_NOREPLACE && flags != FUSE_RENAME_EXCHANGE)
 		return -EINVAL;
 	r = rename_ends(call->share, &from, &to, flags, call->again);
+	if (r == 0) {
+		changes_own(from.dir, from.at.dir);
+		changes_own(to.dir, to.at.dir);
+	}
 	locate_done(&from.at);
 	locate_done(&to.at);
 	return r;

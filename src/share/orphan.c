@@ -1,5 +1,6 @@
 #include "share/orphan.h"
 
+#include "base/number.h"
 #include "share/fd_cache.h"
 #include "share/locate.h"
 
@@ -133,15 +134,15 @@ static bool sweep_one(void *context, const char *name, uint64_t ino, uint32_t ty
 	struct share *share = context;
 	struct os_stat stat;
 	struct node *node;
-	uint32_t number;
+	const char *at = name;
+	uint64_t number;
 	uint64_t id;
-	int used = 0;
 
 	(void)ino;
 	(void)type;
 	(void)cookie;
-	if (sscanf(name, "%" SCNu32 "-%16" SCNx64 "%n", &number, &id, &used) != 2 ||
-	    name[used] != '\0' || number != share->config.number)
+	if (!number_take(&at, 10, UINT32_MAX, &number) || !number_skip(&at, "-") ||
+	    !number_take(&at, 16, UINT64_MAX, &id) || *at || number != share->config.number)
 		return true;
 	node = node_by_id(&share->nodes, id);
 	if (node && node->place == NODE_IN_TREE && locate_stat(share, node, &stat) < 0)

@@ -21,9 +21,14 @@
 #define PROC_PATH_MAX 32
 #define DIR_BLOCK     8192
 
+/* What a system call returned: itself, or a negative errno (a failure without one is EIO). */
 static int result(int value)
 {
-	return value < 0 ? -errno : value;
+	int error = errno;
+
+	if (value >= 0)
+		return value;
+	return error > 0 ? -error : -EIO;
 }
 
 static struct timespec time_of(struct statx_timestamp t)

@@ -26,9 +26,14 @@
 #define CTIME(st) ((st).st_ctim)
 #endif
 
+/* What a system call returned: itself, or a negative errno (a failure without one is EIO). */
 static int result(int value)
 {
-	return value < 0 ? -errno : value;
+	int error = errno;
+
+	if (value >= 0)
+		return value;
+	return error > 0 ? -error : -EIO;
 }
 
 int os_stat_at(int dir, const char *name, struct os_stat *ret_stat)

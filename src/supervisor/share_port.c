@@ -13,6 +13,7 @@
 #define OUT_MAX	   (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
 #define FEED_MAX   ((size_t)256 << 10)
 
+/* NOLINTNEXTLINE(misc-redundant-expression): that they are equal is the point */
 _Static_assert(SHARE_READ_MAX == SHARE_DATA_MAX, "the largest READ is the wire's");
 _Static_assert(SHARE_REPLY_MAX + 16 <= SHARE_PAYLOAD_MAX, "an answer fits into a frame");
 
@@ -28,15 +29,15 @@ static void put(struct share_port *port, uint8_t type, uint32_t channel, const v
 	(void)buf_append(&port->out, payload, length);
 }
 
-static void hello_bytes(uint8_t type, uint8_t flags, uint64_t nonce, uint8_t *ret_bytes)
+static void hello_bytes(uint8_t type, uint64_t nonce, uint8_t *ret_bytes)
 {
-	frame_encode(&(struct frame){.type = type, .flags = flags, .length = 8}, ret_bytes);
+	frame_encode(&(struct frame){.type = type, .length = 8}, ret_bytes);
 	for (int i = 0; i < 8; i++)
 		ret_bytes[PROTO_FRAME_HEADER + i] = (uint8_t)(nonce >> (56 - 8 * i));
 }
 
 void share_port_init(struct share_port *port, struct share *const *shares, uint64_t nonce,
-		     const uint64_t previous[2], bool forgot)
+		     const uint64_t previous[2])
 {
 	uint8_t hello[HELLO_SIZE];
 
@@ -47,10 +48,10 @@ void share_port_init(struct share_port *port, struct share *const *shares, uint6
 	for (int i = 0; i < 2; i++) {
 		if (!previous[i])
 			continue;
-		hello_bytes(SHARE_SERVER_HELLO, 0, previous[i], hello);
+		hello_bytes(SHARE_SERVER_HELLO, previous[i], hello);
 		(void)buf_append(&port->out, hello, sizeof(hello));
 	}
-	hello_bytes(SHARE_SERVER_HELLO, forgot ? SHARE_FORGOT : 0, nonce, hello);
+	hello_bytes(SHARE_SERVER_HELLO, nonce, hello);
 	(void)buf_append(&port->out, hello, sizeof(hello));
 }
 
@@ -78,7 +79,7 @@ static void sync_up(struct share_port *port)
 	uint8_t hello[HELLO_SIZE];
 	const uint8_t *found;
 
-	hello_bytes(SHARE_AGENT_HELLO, 0, port->nonce, hello);
+	hello_bytes(SHARE_AGENT_HELLO, port->nonce, hello);
 	found = memmem(data, length, hello, sizeof(hello));
 	if (found) {
 		buf_consume(&port->in, (size_t)(found - data) + sizeof(hello));
@@ -124,6 +125,25 @@ static int take_frame(struct share_port *port, const struct frame *frame, const 
 	}
 }
 
+static void notify_of(struct share_port *port, uint32_t number)
+{
+	struct buf *notices = share_notices(port->shares[number]);
+	uint32_t length;
+
+	while (buf_length(notices) > 0 && buf_length(&port->out) <= OUT_FULL) {
+		memcpy(&length, buf_data(notices), sizeof(length)); /* of a fuse_out_header */
+		put(port, SHARE_NOTIFY, number, buf_data(notices), length);
+		buf_consume(notices, length);
+	}
+}
+
+void share_port_notify(struct share_port *port)
+{
+	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		if (port->synced && !port->held && port->shares[i])
+			notify_of(port, i);
+}
+
 int share_port_continue(struct share_port *port, struct err *err)
 {
 	struct frame frame;
@@ -152,12 +172,14 @@ int share_port_feed(struct share_port *port, const void *bytes, size_t length, s
 
 void share_port_quiesce(struct share_port *port)
 {
+	port->held = true;
 	port->quiesced = false;
 	put(port, SHARE_QUIESCE, 0, NULL, 0);
 }
 
 void share_port_resume(struct share_port *port)
 {
+	port->held = false;
 	port->quiesced = false;
 	put(port, SHARE_RESUME, 0, NULL, 0);
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "supervisor/share_port.h"
 #include "supervisor/share_rights.h"
 #include "supervisor/share_state.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +40,6 @@ struct server {
 	struct share *opened[SHARE_PORT_SHARES_MAX]; /* by number */
 	struct share_port link;
 	struct share_state state;
-	bool forgot;	/* what a server before us knew is lost */
 	bool heard;	/* the agent has answered our hello, and that is noted */
 	bool quiescing; /* the supervisor waits for it */
 };
@@ -57,32 +58,43 @@ static int parse_fd(const char *text, int *ret_fd, struct err *err)
 
 static int parse_share(struct server *server, const char *text, struct err *err)
 {
-	unsigned number = 0;
-	int fd = -1;
-	int used = 0;
+	const char *at = text;
+	uint64_t number;
+	uint64_t fd;
 	struct share_config *share;
 	struct stat st;
 
-	if (sscanf(text, "%u:%d%n", &number, &fd, &used) != 2 || number >= SHARE_PORT_SHARES_MAX ||
-	    server->used[number] || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (!number_take(&at, 10, SHARE_PORT_SHARES_MAX - 1, &number) || !number_skip(&at, ":") ||
+	    !number_take(&at, 10, INT_MAX, &fd) || server->used[number] ||
+	    fstat((int)fd, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(err, ERR_USAGE, "share %s cannot be understood", text);
 	share = &server->shares[number];
-	*share = (struct share_config){.root = fd, .number = number};
-	text += used;
-	while (*text) {
-		if (strncmp(text, ":ro", 3) == 0) {
+	*share = (struct share_config){.root = (int)fd, .number = (uint32_t)number};
+	while (*at) {
+		if (number_skip(&at, ":ro"))
 			share->read_only = true;
-			text += 3;
-		} else if (strncmp(text, ":devbox", 7) == 0) {
+		else if (number_skip(&at, ":devbox"))
 			share->local_devbox = true;
-			text += 7;
-		} else {
-			return err_set(err, ERR_USAGE, "share option %s is not known", text);
-		}
+		else
+			return err_set(err, ERR_USAGE, "share option %s is not known", at);
 	}
 	server->used[number] = true;
 	if (server->first < 0)
 		server->first = (int)number;
+	return 0;
+}
+
+static int parse_guest(struct server *server, const char *text, struct err *err)
+{
+	const char *at = text;
+	uint64_t uid;
+	uint64_t gid;
+
+	if (!number_take(&at, 10, UINT32_MAX, &uid) || !number_skip(&at, ":") ||
+	    !number_take(&at, 10, UINT32_MAX, &gid) || *at)
+		return err_set(err, ERR_USAGE, "guest %s is no UID:GID", text);
+	server->guest_uid = (uint32_t)uid;
+	server->guest_gid = (uint32_t)gid;
 	return 0;
 }
 
@@ -114,9 +126,8 @@ static int parse(struct server *server, int argc, char **argv, struct err *err)
 			r = parse_fd(optarg, &server->orphans, err);
 		else if (option == HIDDEN)
 			r = parse_fd(optarg, &server->hidden, err);
-		else if (option == GUEST && sscanf(optarg, "%" SCNu32 ":%" SCNu32,
-						   &server->guest_uid, &server->guest_gid) == 2)
-			r = 0;
+		else if (option == GUEST)
+			r = parse_guest(server, optarg, err);
 		else if (option == STATE)
 			r = parse_fd(optarg, &server->state_fd, err);
 		else if (option == CONTROL)
@@ -234,23 +245,44 @@ static int check_quiesced(struct server *server, struct err *err)
 	return 0;
 }
 
+enum { POLL_PORT, POLL_CONTROL, POLL_WATCH };
+
+static void read_watches(struct server *server, const struct pollfd *fds)
+{
+	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		if (server->opened[i] && fds[i].revents)
+			share_watch_read(server->opened[i]);
+}
+
 static int serve(struct server *server, struct err *err)
 {
 	int r = 0;
 
 	while (r == 0) {
-		struct pollfd fds[] = {{.fd = server->port},
-				       {.fd = server->control, .events = POLLIN}};
+		struct pollfd fds[POLL_WATCH + SHARE_PORT_SHARES_MAX] = {
+		    [POLL_PORT] = {.fd = server->port},
+		    [POLL_CONTROL] = {.fd = server->control, .events = POLLIN},
+		};
+		int wait = tick(server);
+
+		share_port_notify(&server->link);
+		for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+			fds[POLL_WATCH + i] = (struct pollfd){
+			    .fd = server->opened[i] ? share_watch_fd(server->opened[i]) : -1,
+			    .events = POLLIN,
+			};
 
 		if (buf_length(&server->link.out) > 0)
-			fds[0].events |= POLLOUT;
+			fds[POLL_PORT].events |= POLLOUT;
 		if (share_port_wants(&server->link) > 0)
-			fds[0].events |= POLLIN;
-		if (poll(fds, ARRAY_SIZE(fds), tick(server)) < 0 && errno != EINTR)
+			fds[POLL_PORT].events |= POLLIN;
+		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
 			return err_sys(err, "poll");
-		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR))
+		/* Before requests: they may be about what changed. */
+		read_watches(server, fds + POLL_WATCH);
+		if (fds[POLL_PORT].revents & (POLLIN | POLLHUP | POLLERR))
 			r = read_port(server, err);
-		if (fds[1].revents)
+		if (fds[POLL_CONTROL].revents)
 			read_control(server);
 		if (r == 0)
 			r = keep_state(server, err);
@@ -276,6 +308,7 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 	config.root_name = name;
 	config.orphans = server->orphans;
 	config.hidden = server->hidden;
+	config.watch = true;
 	config.host_uid = geteuid();
 	config.host_gid = getegid();
 	config.guest_uid = server->guest_uid;
@@ -304,14 +337,13 @@ static int start(struct server *server, struct err *err)
 		    share_state_open(&server->state, server->state_fd, err) < 0)
 			return -1;
 	}
-	server->forgot = server->state.heard == 0 && server->state.unsure == 0;
 	if (getrandom(&server->nonce, sizeof(server->nonce), 0) != sizeof(server->nonce))
 		return err_sys(err, "random numbers");
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (server->used[i] && open_share(server, i, err) < 0)
 			return -1;
 	share_port_init(&server->link, server->opened, server->nonce,
-			(uint64_t[]){server->state.heard, server->state.unsure}, server->forgot);
+			(uint64_t[]){server->state.heard, server->state.unsure});
 	return share_state_say(&server->state, server->nonce, err);
 }
 

@@ -90,13 +90,13 @@ static void the_lower_version_wins_and_none_in_common_is_said_clearly(void)
 
 static void hello_comes_first_and_once(void)
 {
-	for (uint8_t type = PROTO_OPEN; type < PROTO_TYPE_COUNT; type++) {
+	for (unsigned type = PROTO_OPEN; type < PROTO_TYPE_COUNT; type++) {
 		struct rig rig_ auto_rig;
 		struct rig *rig = &rig_;
 
 		rig_init_raw(rig, MUX_HOST);
 		mux_start(rig->mux, &hello_of_rig, false);
-		CHECK_INT(rig_feed(rig, type, 0, 0, "\0\0\0\0\0\0\0\0", 8),
+		CHECK_INT(rig_feed(rig, (uint8_t)type, 0, 0, "\0\0\0\0\0\0\0\0", 8),
 			  type == PROTO_GOAWAY ? 0 : -1);
 	}
 	struct rig rig_ auto_rig;

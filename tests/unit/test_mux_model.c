@@ -324,9 +324,8 @@ static void step(struct side *side)
 
 	if (what < 1 && side->count < 40) {
 		open_one(side);
-	} else if (what == 1 && mux_ping(side->mux, "ping", 4) == 0) {
-		side->pings++;
-	} else if (what == 2 && mux_request(side->mux, 9, PROTO_STATUS, "q", 1) == 0) {
+	} else if ((what == 1 && mux_ping(side->mux, "ping", 4) == 0) ||
+		   (what == 2 && mux_request(side->mux, 9, PROTO_STATUS, "q", 1) == 0)) {
 		side->pings++;
 	} else if (what < 70 && end) {
 		step_channel(end, what < 10);
