@@ -268,7 +268,15 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	finish(s, wanted ? NULL : exit->text);
 }
 
-static const struct vm_events vm_events = {.gone = on_gone};
+static void on_notice(void *ctx, const char *text)
+{
+	struct supervisor *s = ctx;
+
+	log_warn("machine", "%s", text);
+	control_note(s->control, text);
+}
+
+static const struct vm_events vm_events = {.notice = on_notice, .gone = on_gone};
 
 static int start_share(struct supervisor *s, struct err *err)
 {
