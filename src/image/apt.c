@@ -16,6 +16,7 @@
 #define LISTS_FRESH_S ((time_t)24 * 60 * 60)
 #define OUTPUT_MAX    ((size_t)1 << 20)
 #define STAMP	      "refreshed"
+#define PATH_LONGEST  200 /* a package's name follows */
 
 static void collect(void *ctx, bool is_error, const char *line)
 {
@@ -48,15 +49,26 @@ static int run(const struct apt *apt, const char *const *arguments, const char *
 	return -1;
 }
 
-/* Paths go between quotes in apt's configuration, which knows no escape for one. */
+/* Paths go between quotes in apt's configuration, which knows no escape for one. And apt takes
+ * the current directory to be "/", without a word, when its path has 300 bytes or more
+ * (apt-pkg/contrib/fileutl.cc, SafeGetCWD). */
+static int check_path(const char *d, struct err *err)
+{
+	if (strlen(d) > PATH_LONGEST)
+		return err_set(err, ERR_UNSUPPORTED,
+			       "%.40s...: a path of more than %d bytes is more than apt can take",
+			       d, PATH_LONGEST);
+	if (strpbrk(d, "\"\n"))
+		return err_set(err, ERR_UNSUPPORTED,
+			       "%s: a quote or newline in the path is more than apt can take", d);
+	return 0;
+}
+
 static int write_config(const struct apt *apt, const struct sources *sources, struct err *err)
 {
 	const char *d = apt->directory;
 	auto_buf struct buf text;
 
-	if (strpbrk(d, "\"\n"))
-		return err_set(err, ERR_UNSUPPORTED,
-			       "%s: a quote or newline in the path is more than apt can take", d);
 	buf_init(&text, OUTPUT_MAX);
 	(void)buf_printf(&text,
 			 "Dir::Etc::main \"/dev/null\";\n"
@@ -163,8 +175,8 @@ int apt_open(struct apt *apt, const char *directory, const struct sources *sourc
 	    .directory = xstrdup(directory),
 	    .config = path_join(directory, "apt.conf"),
 	};
-	if (apt_architecture(&apt->architecture, err) < 0 || make_tree(apt, sources, err) < 0 ||
-	    refresh(apt, err) < 0) {
+	if (check_path(directory, err) < 0 || apt_architecture(&apt->architecture, err) < 0 ||
+	    make_tree(apt, sources, err) < 0 || refresh(apt, err) < 0) {
 		apt_done(apt);
 		return -1;
 	}

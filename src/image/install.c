@@ -5,6 +5,7 @@
 #include "image/base_image.h"
 #include "image/cancel.h"
 #include "image/progress.h"
+#include "image/space.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +13,21 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* Clones base/`from` to data/`to`, at least `size` bytes long. */
-static int put(int base, const char *from, int data, const char *to, uint64_t size, struct err *err)
+/* A clone of `source`, longer where `size` says so, on the disk when it returns. */
+static int fill(int source, int target, uint64_t size, struct err *err)
+{
+	if (file_clone(source, target, err) < 0)
+		return -1;
+	if (size != 0 && ftruncate(target, (off_t)size) < 0)
+		return err_sys(err, "set size");
+	if (fsync(target) < 0)
+		return err_sys(err, "sync");
+	return cancel_check(err);
+}
+
+/* Clones base/`from` to `directory`/`to`. */
+static int put(const struct install *install, int base, const char *from, int directory,
+	       const char *to, uint64_t size, struct err *err)
 {
 	auto_free char *part = xasprintf("%s.part", to);
 	auto_close int source = openat(base, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -25,23 +39,23 @@ static int put(int base, const char *from, int data, const char *to, uint64_t si
 		return err_set(
 		    err, ERR_USAGE, "a disk of %llu MiB is too small: this guest needs %llu MiB",
 		    (unsigned long long)size >> 20, (unsigned long long)st.st_size >> 20);
-	if (unlinkat(data, part, 0) < 0 && errno != ENOENT)
+	if (unlinkat(directory, part, 0) < 0 && errno != ENOENT)
 		return err_sys(err, "remove %s", part);
 	auto_close int target =
-	    openat(data, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    openat(directory, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (target < 0)
 		return err_sys(err, "create %s", part);
-	if (file_clone(source, target, err) < 0)
-		(void)err_wrap(err, "%s", to);
-	else if (size != 0 && ftruncate(target, (off_t)size) < 0)
-		(void)err_sys(err, "%s: set size", to);
-	else if (fsync(target) < 0)
-		(void)err_sys(err, "%s: sync", to);
-	else if (cancel_check(err) == 0 && renameat(data, part, data, to) < 0)
-		(void)err_sys(err, "%s: rename", to);
-	if (err->code == ERR_NONE)
-		return 0;
-	(void)unlinkat(data, part, 0);
+	if (fill(source, target, size, err) == 0) {
+		if (renameat(directory, part, directory, to) == 0)
+			return 0;
+		(void)err_sys(err, "rename");
+	}
+	(void)err_wrap(err, "%s", to);
+	(void)close(take_fd(&target));
+	(void)unlinkat(directory, part, 0);
+	/* How much is missing says more than that something is. */
+	if (err->sys == ENOSPC)
+		(void)space_check(install->data, (uint64_t)st.st_blocks * 512, err);
 	return -1;
 }
 
@@ -63,11 +77,11 @@ static int put_all(const struct install *install, int base, int data, struct err
 		return err_sys(err, "create boot");
 	auto_close int boot = -1;
 	if (file_open_dir(data, "boot", &boot, err) < 0 ||
-	    put(base, "kernel", boot, "kernel", 0, err) < 0 ||
-	    put(base, "initrd", boot, "initrd", 0, err) < 0)
+	    put(install, base, "kernel", boot, "kernel", 0, err) < 0 ||
+	    put(install, base, "initrd", boot, "initrd", 0, err) < 0)
 		return -1;
 	if (install->recipe->has_disk &&
-	    put(base, "rootfs.img", data, "disk.img", install->size, err) < 0)
+	    put(install, base, "rootfs.img", data, "disk.img", install->size, err) < 0)
 		return -1;
 	return fsync(boot) < 0 || fsync(data) < 0 ? err_sys(err, "sync") : 0;
 }

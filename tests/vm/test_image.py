@@ -264,6 +264,32 @@ def test_a_disk_that_becomes_full_leaves_nothing(packages, small_disk, tmp_path)
     assert processes_about(state / "base") == []
 
 
+def test_no_room_for_the_disk_says_how_much_is_missing(debian, small_disk):
+    mount = small_disk(200 << 20)
+    text = refuse("debian", debian[0] / "state", mount / "data")
+    assert re.search(r"\d+ MiB are needed, \d+ MiB are free, \d+ MiB are missing", text)
+    assert sorted(path.name for path in (mount / "data").rglob("*")) == ["boot", "initrd", "kernel"]
+
+
+@pytest.mark.parametrize("name", ["with space", "quote ' and \\", "ümläut"])
+def test_a_state_directory_of_any_name(packages, tmp_path, name):
+    state = tmp_path / name
+    shutil.copytree(packages, state)
+    install("tiny", state, state / "data")
+
+
+@pytest.mark.parametrize("name, words", [('double"quote', "a quote or newline in the path"),
+                                         ("d" * 100 + "/" + "e" * 100, "more than 200 bytes")])
+def test_a_state_directory_that_apt_cannot_take_is_refused(tmp_path, name, words):
+    assert words in refuse("tiny", tmp_path / name, tmp_path / "data")
+
+
+def test_a_data_directory_of_any_depth(packages, tmp_path):
+    data = tmp_path.joinpath("new\nline 'n\" quotes", *(["d" * 60] * 15))
+    install("tiny", packages, data)
+    assert (data / "boot" / "kernel").is_file()
+
+
 @pytest.mark.parametrize("number", range(INTERRUPTIONS))
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_an_interrupted_build_leaves_nothing_and_the_next_succeeds(state, tmp_path, name, number):
