@@ -137,7 +137,7 @@ static int hold(int dir, const char *name, const struct os_stat *stat, char *ret
 
 	if (fd < 0)
 		return -errno;
-	if (os_stat_at(fd, "", &now) < 0 || !os_same_object(stat, &now)) {
+	if (os_stat_at(fd, "", &now) != 0 || !os_same_object(stat, &now)) {
 		(void)close(fd);
 		return -ESTALE;
 	}
