@@ -3,8 +3,6 @@ import os
 import pwd
 import subprocess
 
-import pytest
-
 from projects import Project, alive
 
 
@@ -79,16 +77,3 @@ def test_a_second_project_is_cloned_not_built(dxvm, debian):
     first_id = (debian.data / "id").read_text() if (debian.data / "id").exists() else ""
     assert (second.data / "id").read_text() != first_id
     assert (second.data / "disk.img").stat().st_blocks * 512 < 3 << 30
-
-
-@pytest.fixture
-def ordinary_user():
-    """A user who is not root, made for the test."""
-    if os.geteuid() != 0:
-        pytest.skip("the tests run as an ordinary user already")
-    name = "dxvmtest"
-    subprocess.run(["userdel", "-rf", name], capture_output=True, check=False)
-    subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
-    yield name
-    subprocess.run(["pkill", "-KILL", "-u", name], check=False)
-    subprocess.run(["userdel", "-rf", name], capture_output=True, check=True)
