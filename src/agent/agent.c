@@ -37,9 +37,10 @@ struct agent {
 	struct shutdown *shutdown; /* NULL: none is going on */
 	uint32_t shutdown_id;	   /* of the request to be answered, 0: none */
 	struct loop_timer farewell;
-	bool ended; /* shut down: leaves when the last words are written */
-	bool late;  /* or when it took too long to write them */
-	bool busy;  /* a worker is running */
+	bool ended;   /* shut down: leaves when the last words are written */
+	bool replied; /* which are the answer to the request, behind what sessions had to say */
+	bool late;    /* or when it took too long to write them */
+	bool busy;    /* a worker is running */
 	int status;
 };
 
@@ -169,8 +170,6 @@ static void on_shutdown_done(void *ctx)
 	struct agent *agent = ctx;
 
 	agent->ended = true;
-	if (agent->shutdown_id != 0)
-		reply(agent, agent->shutdown_id, PROTO_OK, NULL);
 	loop_timer_start(agent->loop, &agent->farewell, FAREWELL_MS);
 }
 
@@ -256,7 +255,12 @@ static void on_turn_end(void *ctx)
 	struct agent *agent = ctx;
 
 	link_flush(agent->link);
-	if (!agent->ended || !(agent->late || link_is_flushed(agent->link)))
+	if (agent->ended && !agent->replied && (agent->late || link_is_flushed(agent->link))) {
+		agent->replied = true;
+		reply(agent, agent->shutdown_id, PROTO_OK, NULL);
+		link_flush(agent->link);
+	}
+	if (!agent->replied || !(agent->late || link_is_flushed(agent->link)))
 		return;
 	if (agent->options->mode != AGENT_FAKE)
 		shutdown_power_off();
