@@ -5,6 +5,9 @@
 #include "supervisor/link.h"
 
 #include <string.h>
+#include <time.h>
+
+#define NS_PER_S 1000000000u
 
 enum request_id {
 	REQUEST_CONFIGURE = 1,
@@ -19,16 +22,27 @@ struct agent_link {
 	bool ready;
 };
 
+static uint64_t wall_clock_ns(void)
+{
+	struct timespec now = {.tv_sec = 0};
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 static void on_hello(void *ctx, const struct mux_hello *hello)
 {
 	struct agent_link *agent = ctx;
 	struct mux *mux = link_mux(agent->link);
+	struct message_configure configure = *agent->configure;
 	auto_buf struct buf payload;
 
 	buf_init(&payload, PROTO_MESSAGE_MAX);
+	/* The guest sets its clock by this: what it was when the machine started is seconds old. */
+	configure.time_ns = wall_clock_ns();
 	agent->ready = false;
 	agent->events->hello(agent->ctx, hello);
-	if (message_configure_encode(agent->configure, &payload) < 0 ||
+	if (message_configure_encode(&configure, &payload) < 0 ||
 	    mux_request(mux, REQUEST_CONFIGURE, PROTO_CONFIGURE, buf_data(&payload),
 			buf_length(&payload)) < 0)
 		agent->events->refused(agent->ctx, "the configuration does not fit into a message");
