@@ -9,8 +9,7 @@ import tempfile
 import pexpect
 import pytest
 
-from conftest import TOP
-from projects import wait_until
+from projects import TOP, wait_until
 
 
 class Newcomer:
