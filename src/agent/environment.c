@@ -1,5 +1,6 @@
 #include "agent/environment.h"
 
+#include "agent/locale.h"
 #include "base/mem.h"
 
 #include <stdio.h>
@@ -14,6 +15,12 @@ static const char *const databases_known[] = {
     "/lib/terminfo",
     "/usr/share/terminfo",
     "/run/current-system/sw/share/terminfo",
+    NULL,
+};
+
+static const char *const locales_known[] = {
+    "/usr/lib/locale",
+    "/run/current-system/sw/lib/locale",
     NULL,
 };
 
@@ -72,6 +79,17 @@ static void put(char **vector, size_t *count, char *entry)
 	vector[(*count)++] = entry;
 }
 
+/* Not a variable, or one that names a locale the guest does not have: the base's LANG stays. */
+static bool is_dropped(const char *entry)
+{
+	const char *value = strchr(entry, '=');
+
+	if (!value || value == entry)
+		return true;
+	return (has_name(entry, "LANG", strlen("LANG")) || strncmp(entry, "LC_", 3) == 0) &&
+	       !locale_known(value + 1, locales_known);
+}
+
 char **environment_make(const struct user *user, const char *path, bool tty, char *const *given)
 {
 	size_t count = 0;
@@ -91,7 +109,7 @@ char **environment_make(const struct user *user, const char *path, bool tty, cha
 	put(vector, &count, xasprintf("XDG_RUNTIME_DIR=/run/user/%lu", (unsigned long)user->uid));
 	put(vector, &count, xasprintf("TERM=%s", tty ? "" : "dumb"));
 	for (size_t i = 0; i < given_count; i++)
-		if (given[i][0] != '=' && strchr(given[i], '='))
+		if (!is_dropped(given[i]))
 			put(vector, &count, xstrdup(given[i]));
 	if (tty) {
 		term = environment_term(environment_get(vector, "TERM"), databases_known);

@@ -2,12 +2,15 @@
 #include "agent/environment.h"
 #include "agent/identity.h"
 #include "agent/init.h"
+#include "agent/locale.h"
 #include "agent/options.h"
 #include "agent/shares.h"
 #include "base/mem.h"
 #include "unit/temp_dir.h"
 #include "unit/test.h"
 #include "wire/msg.h"
+
+#include <stdint.h>
 
 static struct user somebody = {.name = (char[]){"dev"},
 			       .uid = 1234,
@@ -156,10 +159,44 @@ static void no_alias_is_made_where_the_system_lives(void)
 		CHECK(!shares_alias_will_do(bad[i], "/home/d/devbox/p"));
 }
 
+/* As localedef makes it: a header of 32-bit numbers, then somewhere the names. */
+static void put_archive(const struct temp_dir *dir, uint32_t used)
+{
+	static const char names[] = "de_DE.utf8\0en_US.utf8\0sr_RS.utf8@latin";
+	uint32_t file[32] = {0xde020109u, 0, 0, 0, 0, 64, used ? used : (uint32_t)sizeof(names)};
+
+	memcpy((char *)file + 64, names, sizeof(names));
+	temp_dir_put(dir, "locale-archive", file, sizeof(file));
+}
+
+static void a_locale_the_guest_does_not_have_is_not_named_to_programs(void)
+{
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
+	const char *const folders[] = {"/no/such/folder", dir.path, NULL};
+
+	CHECK(locale_known("C.UTF-8", folders) && locale_known("POSIX", folders));
+	CHECK(!locale_known("de_DE.UTF-8", folders));
+	CHECK(mkdirat(dir.fd, "fr_FR.utf8", 0700) == 0 && mkdirat(dir.fd, "fi_FI@euro", 0700) == 0);
+	CHECK(locale_known("fr_FR.UTF-8", folders) && locale_known("fr_FR.utf8", folders));
+	CHECK(locale_known("fi_FI@euro", folders));
+	CHECK(!locale_known("fr_FR", folders) && !locale_known("FR_FR.UTF-8", folders));
+	put_archive(&dir, 0);
+	CHECK(locale_known("de_DE.UTF-8", folders) && locale_known("sr_RS.UTF-8@latin", folders));
+	CHECK(!locale_known("DE.utf8", folders) && !locale_known("en_US", folders));
+	CHECK(!locale_known("../x", folders) && !locale_known("..", folders));
+	put_archive(&dir, 4096); /* longer than the file */
+	CHECK(!locale_known("de_DE.UTF-8", folders));
+	put_archive(&dir, UINT32_MAX);
+	CHECK(!locale_known("de_DE.UTF-8", folders));
+	put_archive(&dir, 9); /* cut inside a name */
+	CHECK(!locale_known("de_DE.UTF-8", folders));
+}
+
 TEST_MAIN(TEST(options_say_what_runs_where), TEST(pid_1_looks_at_no_argument),
 	  TEST(options_that_cannot_be_understood_are_named),
 	  TEST(the_client_overrides_the_base_environment),
 	  TEST(an_unknown_terminal_becomes_one_the_guest_knows),
+	  TEST(a_locale_the_guest_does_not_have_is_not_named_to_programs),
 	  TEST(the_root_is_found_on_the_kernel_command_line),
 	  TEST(hosts_keep_their_lines_and_know_one_name_of_ours),
 	  TEST(no_alias_is_made_where_the_system_lives))
