@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "image/child.h"
 #include "image/progress.h"
+#include "image/remove.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -238,6 +239,30 @@ int apt_fetch(const struct apt *apt, const char *package, char **ret_deb, struct
 	}
 	*ret_deb = find_deb(directory, false);
 	return *ret_deb ? 0 : err_set(err, ERR_SYSTEM, "apt-get has not fetched %s", package);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+void apt_forget_others(const struct apt *apt, const char *prefix, const char *kept)
+{
+	auto_free char *packages = path_join(apt->directory, "packages");
+	struct dirent **entries;
+	int count = scandir(packages, &entries, is_visible, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		const char *name = entries[i]->d_name;
+		auto_free char *path = path_join(packages, name);
+		struct err ignored = ERR_INIT;
+
+		if (strncmp(name, prefix, strlen(prefix)) == 0 && strcmp(name, kept) != 0)
+			(void)remove_tree(path, &ignored);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
 }
 
 int apt_dependency(const struct apt *apt, const char *package, const char *prefix, char **ret_name,

@@ -24,6 +24,10 @@ void apt_done(struct apt *apt);
 /* Downloads (or finds in the cache) one package; *ret_deb is the path of the .deb. */
 int apt_fetch(const struct apt *apt, const char *package, char **ret_deb, struct err *err);
 
+/* Removes from the cache the packages whose name begins with `prefix`, but for `kept`: names with a
+ * version in them would pile up. */
+void apt_forget_others(const struct apt *apt, const char *prefix, const char *kept);
+
 /* The first package that `package` depends on whose name begins with `prefix`: from the name that
  * stays (linux-image-cloud-amd64) to the one with the version in it. */
 int apt_dependency(const struct apt *apt, const char *package, const char *prefix, char **ret_name,

@@ -23,7 +23,7 @@
 
 #define IMAGE_SIZE   "4G" /* smallest disk; the guest grows the file system to its disk */
 #define APT_OPTIONS  16
-#define SPACE_NEEDED ((uint64_t)1300 << 20) /* packages, tree and image at the same time */
+#define SPACE_NEEDED ((uint64_t)1000 << 20) /* lists, packages, tree and image at the same time */
 
 static int check(const char *state, struct err *err)
 {

@@ -103,6 +103,7 @@ int kernel_get(const struct apt *apt, const char *scratch, struct kernel *ret_ke
 		kernel_done(&kernel);
 		return -1;
 	}
+	apt_forget_others(apt, "linux-image-", package);
 	*ret_kernel = kernel;
 	return 0;
 }
