@@ -6,11 +6,13 @@
  *polled mux ──▶ out / err buffers ──▶ stdout / stderr; consumed (credited) only once written
  *
  * So a slow reader of our output stops the program in the guest, not memory here: each buffer holds
- * at most a window. Outputs are shared with other processes and stay blocking; we write only after
- * POLLOUT, and at most PIPE_BUF bytes, which a pipe then takes without blocking.
+ * at most a window. Outputs are shared with other processes and stay blocking; we write only as
+ *long as poll says so, and at most PIPE_BUF bytes at once, which a pipe then takes without
+ *blocking.
  *
- * With a terminal every key goes to the guest. Without, INT, TERM, QUIT and HUP that reach us are
- * sent on to the program, and we wait for what it makes of them.
+ * With a terminal every key goes to the guest, and is read even while the guest takes none, as far
+ * as there is room for it: ~. must work when the guest does not. Without, INT, TERM, QUIT and HUP
+ *that reach us are sent on to the program, and we wait for what it makes of them.
  */
 #include "cli/session.h"
 
@@ -28,6 +30,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define INPUT_CHUNK	 16384
 #define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  leave   ~~  a tilde   ~?  this help\r\n"
@@ -44,6 +47,7 @@ struct session {
 	struct mux_channel *channel; /* NULL once closed */
 	struct buf input; /* description, then standard input: what waits for the window */
 	struct buf output[STREAM_COUNT];
+	bool is_file[STREAM_COUNT]; /* a write of any size ends by itself */
 	struct escape escape;
 	bool input_ended; /* standard input is at its end */
 	bool eof_sent;
@@ -74,9 +78,10 @@ static void on_signal(int signum)
 	errno = saved;
 }
 
+/* Without SA_RESTART: a write to a terminal that has been stopped must not outlast SIGTERM. */
 static int watch_signals(int *ret_read_end, struct err *err)
 {
-	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESTART};
+	const struct sigaction action = {.sa_handler = on_signal};
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -209,16 +214,16 @@ static void read_input(struct session *session)
 		(void)buf_append(&session->input, bytes, (size_t)n);
 }
 
-/* Writes once. A failing output is taken as read, as a shell pipeline does with EPIPE: the default
- * SIGPIPE ends us before we see it. */
-static void write_output(struct session *session, enum stream stream)
+/* One write. A failing output is taken as read, as a shell pipeline does with EPIPE: the default
+ * SIGPIPE ends us before we see it. False: nothing was taken. */
+static bool write_some(struct session *session, enum stream stream, size_t most)
 {
 	struct buf *output = &session->output[stream];
-	size_t length = buf_length(output) < PIPE_BUF ? buf_length(output) : PIPE_BUF;
+	size_t length = buf_length(output) < most ? buf_length(output) : most;
 	ssize_t n = write(stream_fds[stream], buf_data(output), length);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return;
+		return false;
 	if (n < 0)
 		n = (ssize_t)length;
 	else if (session->options->tty)
@@ -226,6 +231,17 @@ static void write_output(struct session *session, enum stream stream)
 	buf_consume(output, (size_t)n);
 	if (session->channel)
 		mux_consume(session->channel, (uint32_t)n);
+	return true;
+}
+
+static void write_output(struct session *session, enum stream stream)
+{
+	struct pollfd p = {.fd = stream_fds[stream], .events = POLLOUT};
+	size_t most = session->is_file[stream] ? PROTO_WINDOW : PIPE_BUF;
+
+	while (write_some(session, stream, most) && buf_length(&session->output[stream]) > 0 &&
+	       poll(&p, 1, 0) > 0)
+		;
 }
 
 static void send_window(struct session *session)
@@ -250,8 +266,9 @@ static void send_signal(struct session *session, int signum)
 /* A signal that ends us although a terminal is ours: give it back first. */
 static _Noreturn void die_of(int signum)
 {
-	terminal_restore();
+	/* A terminal that takes no output may hold us; the next signal ends that. */
 	(void)signal(signum, SIG_DFL);
+	terminal_restore();
 	(void)raise(signum);
 	_exit(128 + signum);
 }
@@ -283,11 +300,15 @@ static bool is_over(const struct session *session)
 	return session->left || session->rejected || (session->exited && !output_waits(session));
 }
 
-/* Standard input is read only while the guest takes it, and never ahead of the description. */
+/* A pipe or file is read only while the guest takes it, and never before the command runs: what a
+ * command that is not there leaves unread is for the next one. */
 static bool wants_input(const struct session *session)
 {
-	return session->accepted && !session->exited && !session->input_ended &&
-	       buf_length(&session->input) == 0 && session->channel &&
+	if (session->exited || session->input_ended || !session->channel)
+		return false;
+	if (session->options->tty)
+		return buf_room(&session->input) > INPUT_CHUNK;
+	return session->accepted && buf_length(&session->input) == 0 &&
 	       mux_window(session->channel) > 0;
 }
 
@@ -396,8 +417,12 @@ int session_run(struct client *client, const struct session_options *options, st
 	int status = -1;
 
 	buf_init(&session.input, PROTO_OPEN_MAX);
-	for (int i = 0; i < STREAM_COUNT; i++)
+	for (int i = 0; i < STREAM_COUNT; i++) {
+		struct stat st;
+
 		buf_init(&session.output[i], PROTO_WINDOW);
+		session.is_file[i] = fstat(stream_fds[i], &st) == 0 && S_ISREG(st.st_mode);
+	}
 	escape_init(&session.escape);
 	/* Signals first: a resize from here on is seen, whatever size the description has. */
 	if (watch_signals(&signals, err) == 0) {
