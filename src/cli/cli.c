@@ -95,6 +95,16 @@ static int check_count(const struct invocation *invocation, struct err *err)
 	return 0;
 }
 
+static int check_progress(const struct invocation *invocation, struct err *err)
+{
+	const char *form = options_value(&invocation->options, "progress");
+
+	return !form || strcmp(form, "json") == 0
+		   ? 0
+		   : err_set(err, ERR_USAGE, "--progress=%s is not understood; allowed: json",
+			     form);
+}
+
 static int run(char **argv, struct err *err)
 {
 	struct invocation invocation = {0};
@@ -111,7 +121,7 @@ static int run(char **argv, struct err *err)
 		invocation.count = general ? 0 : 1;
 		return cmd_help.run(&invocation, err);
 	}
-	if (check_count(&invocation, err) < 0)
+	if (check_count(&invocation, err) < 0 || check_progress(&invocation, err) < 0)
 		return -1;
 	return invocation.command->run(&invocation, err);
 }

@@ -18,7 +18,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	    live_take(data_dir, &lock, err) < 0 || identity_new(data_dir, &identity, err) < 0 ||
 	    registry_add(project.data_dir, data_dir, &identity, err) < 0)
 		return -1;
-	progress_init(&progress, options_flag(&invocation->options, "quiet"));
+	progress_init(&progress, command_progress(invocation));
 	progress_note(&progress, "adopted; what is on its disk runs as soon as you start it");
 	return 0;
 }

@@ -30,7 +30,7 @@ static int run(const struct invocation *invocation, struct err *err)
 
 	if (choose_tty(invocation, &session.tty, err) < 0 ||
 	    command_project(invocation, &project, err) < 0 ||
-	    enter_started(&project, options_flag(&invocation->options, "quiet"), &client, err) < 0)
+	    enter_started(&project, command_progress(invocation), &client, err) < 0)
 		return -1;
 	cwd = where_in_project(&project);
 	session.cwd = cwd;

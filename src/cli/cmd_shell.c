@@ -1,6 +1,7 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "cli/enter.h"
+#include "cli/install.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "cli/where.h"
@@ -13,7 +14,8 @@ static int run(const struct invocation *invocation, struct err *err)
 	char *const none[] = {NULL};
 
 	if (command_project(invocation, &project, err) < 0 ||
-	    enter_started(&project, options_flag(&invocation->options, "quiet"), &client, err) < 0)
+	    install_offer(&project, command_progress(invocation), err) < 0 ||
+	    enter_started(&project, command_progress(invocation), &client, err) < 0)
 		return -1;
 	cwd = where_in_project(&project);
 	const struct session_options session = {

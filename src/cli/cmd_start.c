@@ -35,7 +35,7 @@ static int run(const struct invocation *invocation, struct err *err)
 		return -1;
 	if (options_flag(&invocation->options, "dry-run"))
 		return dry_run(&project, err);
-	return enter_started(&project, options_flag(&invocation->options, "quiet"), &client, err);
+	return enter_started(&project, command_progress(invocation), &client, err);
 }
 
 const struct command cmd_start = {

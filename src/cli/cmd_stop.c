@@ -14,11 +14,11 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (enter_running(&project, &client, err) < 0) {
 		if (err->code != ERR_NOT_FOUND)
 			return -1;
-		progress_init(&progress, options_flag(&invocation->options, "quiet"));
+		progress_init(&progress, command_progress(invocation));
 		progress_note(&progress, err->text);
 		return 0;
 	}
-	progress_init(&progress, options_flag(&invocation->options, "quiet"));
+	progress_init(&progress, command_progress(invocation));
 	progress_stage(&progress, "stopping the VM");
 	client_report_to(client, &progress);
 	status = client_call(client, PROTO_STOP, NULL, err);

@@ -5,6 +5,7 @@
  */
 #include "base/err.h"
 #include "cli/options.h"
+#include "cli/progress.h"
 #include "project/project.h"
 
 #include <stdbool.h>
@@ -40,6 +41,9 @@ const struct command *command_suggest(const char *name);
 int command_project(const struct invocation *invocation, struct project *ret_project,
 		    struct err *err);
 
+/* How to show progress: --quiet, --progress. */
+enum progress_mode command_progress(const struct invocation *invocation);
+
 extern const struct command cmd_adopt;
 extern const struct command cmd_completion;
 extern const struct command cmd_config;
@@ -48,6 +52,7 @@ extern const struct command cmd_help;
 extern const struct command cmd_install;
 extern const struct command cmd_logs;
 extern const struct command cmd_ls;
+extern const struct command cmd_rm;
 extern const struct command cmd_shell;
 extern const struct command cmd_start;
 extern const struct command cmd_status;

@@ -4,8 +4,9 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &cmd_adopt, &cmd_completion, &cmd_config, &cmd_exec,   &cmd_help, &cmd_install, &cmd_logs,
-    &cmd_ls,	&cmd_shell,	 &cmd_start,  &cmd_status, &cmd_stop, &cmd_version, NULL,
+    &cmd_adopt,	  &cmd_completion, &cmd_config, &cmd_exec,    &cmd_help,
+    &cmd_install, &cmd_logs,	   &cmd_ls,	&cmd_rm,      &cmd_shell,
+    &cmd_start,	  &cmd_status,	   &cmd_stop,	&cmd_version, NULL,
 };
 
 const struct option global_options[] = {
@@ -15,6 +16,7 @@ const struct option global_options[] = {
      .summary = "devbox.json, or the directory it is in"},
     {.name = "datadir", .argument = "DIR", .summary = "where the VM's files are kept"},
     {.name = "help", .letter = 'h', .summary = "say how to use dxvm, or a command"},
+    {.name = "progress", .argument = "FORM", .summary = "json: progress as JSON, a line each"},
     {.name = "quiet", .letter = 'q', .summary = "print nothing but errors"},
     {0},
 };
@@ -80,4 +82,13 @@ int command_project(const struct invocation *invocation, struct project *ret_pro
 {
 	return project_find(options_value(&invocation->options, "config"),
 			    options_value(&invocation->options, "datadir"), ret_project, err);
+}
+
+enum progress_mode command_progress(const struct invocation *invocation)
+{
+	const char *form = options_value(&invocation->options, "progress");
+
+	if (options_flag(&invocation->options, "quiet"))
+		return PROGRESS_QUIET;
+	return form && strcmp(form, "json") == 0 ? PROGRESS_JSON : PROGRESS_PEOPLE;
 }

@@ -119,8 +119,8 @@ static double seconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
-int enter_started(const struct project *project, bool quiet, struct client **ret_client,
-		  struct err *err)
+int enter_started(const struct project *project, enum progress_mode mode,
+		  struct client **ret_client, struct err *err)
 {
 	auto_client struct client *client = NULL;
 	auto_close int data_dir = -1;
@@ -146,14 +146,14 @@ int enter_started(const struct project *project, bool quiet, struct client **ret
 			return err_set(err, ERR_GUEST,
 				       "the supervisor ended at once; see `dxvm logs`");
 	}
-	progress_init(&progress, quiet);
+	progress_init(&progress, mode);
 	client_report_to(client, &progress);
 	status = client_call(client, PROTO_WAIT_READY, NULL, err);
 	client_report_to(client, NULL);
 	progress_done(&progress);
 	if (status < 0)
 		return -1;
-	if (started && !quiet)
+	if (started && mode == PROGRESS_PEOPLE)
 		(void)fprintf(stderr, "dxvm: started in %.1f s\n", seconds_since(&start));
 	*ret_client = take_ptr(&client);
 	return 0;

@@ -5,6 +5,7 @@
  */
 #include "base/err.h"
 #include "cli/client.h"
+#include "cli/progress.h"
 #include "project/project.h"
 
 /* Connects to the running supervisor. ERR_NOT_FOUND: the VM is not running, or there is none. */
@@ -12,8 +13,8 @@ int enter_running(const struct project *project, struct client **ret_client, str
 
 /* Connects, starting the VM if need be, and waits until the guest is ready, saying on standard
  * error what goes on. ERR_NOT_FOUND: the project has no VM. */
-int enter_started(const struct project *project, bool quiet, struct client **ret_client,
-		  struct err *err);
+int enter_started(const struct project *project, enum progress_mode mode,
+		  struct client **ret_client, struct err *err);
 
 /* Waits until the supervisor is gone: its lock is free. */
 int enter_wait_gone(const struct project *project, struct err *err);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/safe_text.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,12 +11,12 @@
 #define BAR_WIDTH 20
 #define TICK_S	  1 /* a stage shorter than this is not worth a line on a terminal */
 
-void progress_init(struct progress *progress, bool quiet)
+void progress_init(struct progress *progress, enum progress_mode mode)
 {
 	const char *term = getenv("TERM");
 	bool dumb = !term || strcmp(term, "dumb") == 0;
 
-	*progress = (struct progress){.quiet = quiet, .tty = isatty(STDERR_FILENO) && !dumb};
+	*progress = (struct progress){.mode = mode, .tty = isatty(STDERR_FILENO) && !dumb};
 }
 
 static double elapsed(const struct progress *progress)
@@ -63,15 +64,25 @@ static void draw(struct progress *progress)
 	progress->shown = true;
 }
 
+static void print_json(const char *key, const char *text)
+{
+	json_auto_t *line = json_pack("{s:s}", key, text);
+
+	(void)json_dumpf(line, stderr, JSON_COMPACT);
+	(void)fputc('\n', stderr);
+}
+
 void progress_stage(struct progress *progress, const char *text)
 {
 	free(progress->stage);
 	progress->stage = safe_text(text, strlen(text), SAFE_TEXT_LINE);
 	progress->done = progress->total = 0;
 	(void)clock_gettime(CLOCK_MONOTONIC, &progress->since);
-	if (progress->quiet)
+	if (progress->mode == PROGRESS_QUIET)
 		return;
-	if (!progress->tty)
+	if (progress->mode == PROGRESS_JSON)
+		print_json("stage", progress->stage);
+	else if (!progress->tty)
 		(void)fprintf(stderr, "dxvm: %s\n", progress->stage);
 	else if (progress->shown)
 		draw(progress);
@@ -81,23 +92,29 @@ void progress_number(struct progress *progress, uint64_t done, uint64_t total)
 {
 	progress->done = done;
 	progress->total = total;
+	if (progress->mode == PROGRESS_JSON)
+		(void)fprintf(stderr, "{\"done\": %llu, \"total\": %llu}\n",
+			      (unsigned long long)done, (unsigned long long)total);
 	progress_tick(progress);
 }
 
 void progress_tick(struct progress *progress)
 {
-	if (progress->stage && progress->tty && !progress->quiet &&
+	if (progress->stage && progress->tty && progress->mode == PROGRESS_PEOPLE &&
 	    (progress->shown || elapsed(progress) >= TICK_S))
 		draw(progress);
 }
 
 void progress_note(struct progress *progress, const char *text)
 {
-	if (progress->quiet)
+	if (progress->mode == PROGRESS_QUIET)
 		return;
 	auto_free char *safe = safe_text(text, strlen(text), SAFE_TEXT_LINE);
 	clear_line(progress);
-	(void)fprintf(stderr, "dxvm: %s\n", safe);
+	if (progress->mode == PROGRESS_JSON)
+		print_json("note", safe);
+	else
+		(void)fprintf(stderr, "dxvm: %s\n", safe);
 }
 
 void progress_done(struct progress *progress)

@@ -8,8 +8,14 @@
 #include <stdint.h>
 #include <time.h>
 
+enum progress_mode {
+	PROGRESS_PEOPLE, /* a line that is rewritten on a terminal, plain lines elsewhere */
+	PROGRESS_JSON,	 /* a JSON object a line, for programs */
+	PROGRESS_QUIET,	 /* nothing */
+};
+
 struct progress {
-	bool quiet;
+	enum progress_mode mode;
 	bool tty;
 	char *stage;	       /* NULL: none */
 	uint64_t done, total;  /* total 0: no number known */
@@ -17,7 +23,7 @@ struct progress {
 	bool shown;	       /* our line is on the terminal now */
 };
 
-void progress_init(struct progress *progress, bool quiet);
+void progress_init(struct progress *progress, enum progress_mode mode);
 /* Takes our line away. */
 void progress_done(struct progress *progress);
 

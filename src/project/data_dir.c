@@ -16,6 +16,12 @@
 
 static int no_vm(const struct project *project, struct err *err)
 {
+	if (!project->shared)
+		return err_set(
+		    err, ERR_NOT_FOUND,
+		    "no devbox.json found in the current directory or any parent "
+		    "directory; make one with `devbox init`, name one with -c, or make a "
+		    "plain VM here with `dxvm install --guest debian`");
 	return err_set(err, ERR_NOT_FOUND,
 		       "%s has no VM yet; make one with `dxvm install --guest debian`",
 		       project->root);

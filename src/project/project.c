@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #define CONFIG_NAME    "devbox.json"
+#define USUAL_DATA_DIR ".devbox/vm"
+#define PLAIN_DATA_DIR "dxvm"
 #define GUEST_NAME_MAX 100 /* bytes of ~/devbox/<name>; a path component allows 255 */
 
 static bool is_file(const char *path)
@@ -18,7 +20,8 @@ static bool is_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-/* Walks from the current directory to "/". A directory named devbox.json is passed over. */
+/* Walks from the current directory to "/". A directory named devbox.json is passed over. *ret_root
+ * is NULL when there is none. */
 static int search_upwards(char **ret_root, struct err *err)
 {
 	auto_free char *dir = realpath(".", NULL);
@@ -37,9 +40,8 @@ static int search_upwards(char **ret_root, struct err *err)
 			break;
 		slash[slash == dir ? 1 : 0] = '\0';
 	}
-	return err_set(err, ERR_NOT_FOUND,
-		       "no devbox.json found in the current directory or any parent directory; "
-		       "make one with `devbox init`, or name one with -c");
+	*ret_root = NULL;
+	return 0;
 }
 
 static int from_config(const char *config, char **ret_root, struct err *err)
@@ -100,28 +102,37 @@ static char *guest_name(const char *root)
 	return name;
 }
 
+void project_at(const char *root, const char *data_dir, struct project *ret_project)
+{
+	auto_free char *config = path_join(root, CONFIG_NAME);
+
+	*ret_project = (struct project){
+	    .root = xstrdup(root),
+	    .name = guest_name(root),
+	    .data_dir = xstrdup(data_dir),
+	    .shared = is_file(config),
+	};
+}
+
 int project_find(const char *config, const char *data_dir, struct project *ret_project,
 		 struct err *err)
 {
+	auto_free char *cwd = realpath(".", NULL);
 	auto_free char *root = NULL;
+	auto_free char *data = NULL;
 	const char *named = config ? config : getenv("DEVBOX_CONFIG");
 
+	if (!cwd)
+		return err_sys(err, "current directory");
 	if (named && named[0] ? from_config(named, &root, err) : search_upwards(&root, err))
 		return -1;
-	if (refuse_too_much(root, err) < 0)
+	if (root && refuse_too_much(root, err) < 0)
 		return -1;
-	if (data_dir) {
-		auto_free char *cwd = realpath(".", NULL);
-
-		if (!cwd)
-			return err_sys(err, "current directory");
-		ret_project->data_dir =
-		    data_dir[0] == '/' ? xstrdup(data_dir) : path_join(cwd, data_dir);
-	} else {
-		ret_project->data_dir = path_join(root, ".devbox/vm");
-	}
-	ret_project->name = guest_name(root);
-	ret_project->root = take_ptr(&root);
+	if (data_dir)
+		data = data_dir[0] == '/' ? xstrdup(data_dir) : path_join(cwd, data_dir);
+	else
+		data = root ? path_join(root, USUAL_DATA_DIR) : path_join(cwd, PLAIN_DATA_DIR);
+	project_at(root ? root : cwd, data, ret_project);
 	return 0;
 }
 

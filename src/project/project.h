@@ -7,16 +7,23 @@
  */
 #include "base/err.h"
 
+#include <stdbool.h>
+
 struct project {
 	char *root;	/* absolute path of the directory shared with the guest */
 	char *name;	/* what it is called in the guest: ~/devbox/<name> */
 	char *data_dir; /* absolute path of the VM's files, <root>/.devbox/vm unless given */
+	bool
+	    shared; /* there is a devbox.json; without one it is a plain VM and nothing is shared */
 };
 
 /* config: NULL, or a devbox.json, or the directory it is in. data_dir: NULL, or where to keep the
- * VM instead. ERR_NOT_FOUND: no devbox.json. ERR_INVALID: a project dxvm will not share ("/", the
- * home directory). */
+ * VM instead. Where no devbox.json is found and none was named, the current directory is a plain
+ * one: its VM is kept in ./dxvm. ERR_NOT_FOUND: the named configuration is not there. ERR_INVALID:
+ * a project dxvm will not share ("/", the home directory). */
 int project_find(const char *config, const char *data_dir, struct project *ret_project,
 		 struct err *err);
+/* The project with exactly these directories, as a supervisor is told them. */
+void project_at(const char *root, const char *data_dir, struct project *ret_project);
 void project_done(struct project *project);
 #define auto_project CLEANUP(project_done)

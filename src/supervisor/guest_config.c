@@ -132,11 +132,13 @@ int guest_config_make(const struct project *project, const struct identity *iden
 	configure.shell = xstrdup("");
 	configure.hostname = host_name(project->name);
 	configure.timezone = host_timezone();
-	if (settings->guest->has_machine) {
+	if (!settings->guest->has_machine) {
+		configure.project = xstrdup(project->root);
+	} else if (!project->shared) {
+		configure.project = xasprintf("/home/%s", configure.user);
+	} else {
 		configure.project = xasprintf("/home/%s/devbox/%s", configure.user, project->name);
 		add_project_share(project, &configure);
-	} else {
-		configure.project = xstrdup(project->root);
 	}
 	*ret_configure = configure;
 	return 0;

@@ -310,7 +310,7 @@ static int start_machine(struct supervisor *s, struct err *err)
 	machine_started(m);
 	s->agent =
 	    agent_link_new(&s->loop, take_fd(&m->agent_peer), &s->configure, &agent_link_events, s);
-	if (s->settings.guest->has_machine && start_share(s, err) < 0)
+	if (s->configure.share_count > 0 && start_share(s, err) < 0)
 		return -1;
 	set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
 	return 0;
@@ -377,8 +377,8 @@ static void watch_signals(struct supervisor *s)
 
 static int load(struct supervisor *s, const char *root, const char *data_dir, struct err *err)
 {
-	if (project_find(root, data_dir, &s->project, err) < 0 ||
-	    data_dir_open(&s->project, &s->data_dir, &s->identity, err) < 0)
+	project_at(root, data_dir, &s->project);
+	if (data_dir_open(&s->project, &s->data_dir, &s->identity, err) < 0)
 		return -1;
 	if (settings_load(s->data_dir, &s->settings, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);

@@ -158,3 +158,22 @@ def test_completions_name_every_command(dxvm, clean_environment):
     syntax = subprocess.run(["bash", "-n"], input=subprocess.run(
         [dxvm, "completion", "bash"], capture_output=True, check=True).stdout, check=False)
     assert syntax.returncode == 0
+
+
+def test_without_a_devbox_json_there_is_a_plain_vm_in_dxvm(dxvm, scratch, clean_environment):
+    root = scratch / "plain"
+    root.mkdir()
+
+    def run(*words):
+        return subprocess.run([dxvm, *words], cwd=root, env=clean_environment, capture_output=True,
+                              stdin=subprocess.DEVNULL, check=False)
+
+    refused = run("exec", "true")
+    assert refused.returncode == 125
+    assert b"make a plain VM here with `dxvm install --guest debian`" in refused.stderr
+    assert run("install", "--guest", "fake").returncode == 0
+    try:
+        assert run("exec", "echo", "hi").stdout == b"hi\n"
+        assert (root / "dxvm" / "guest").is_file()
+    finally:
+        assert run("stop").returncode == 0

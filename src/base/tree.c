@@ -1,0 +1,58 @@
+#include "base/tree.h"
+
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int remove_at(int dir, const char *name, dev_t device, unsigned depth, struct err *err);
+
+static int remove_children(int dir, const char *name, dev_t device, unsigned depth, struct err *err)
+{
+	auto_close int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int result = 0;
+
+	if (!stream)
+		return err_sys(err, "remove %s", name);
+	int own = take_fd(&fd); /* the stream's from now on */
+	while (result == 0 && (entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			result = remove_at(own, entry->d_name, device, depth + 1, err);
+	(void)closedir(stream);
+	return result;
+}
+
+static int remove_at(int dir, const char *name, dev_t device, unsigned depth, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(err, "remove %s", name);
+	if (!S_ISDIR(st.st_mode))
+		return unlinkat(dir, name, 0) < 0 && errno != ENOENT
+			   ? err_sys(err, "remove %s", name)
+			   : 0;
+	if (st.st_dev != device)
+		return err_set(err, ERR_BUSY, "remove %s: another file system is mounted there",
+			       name);
+	if (depth > TREE_DEPTH_MAX)
+		return err_set(err, ERR_INVALID, "remove %s: more than %d directories deep", name,
+			       TREE_DEPTH_MAX);
+	if (remove_children(dir, name, device, depth, err) < 0)
+		return -1;
+	return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? err_sys(err, "remove %s", name) : 0;
+}
+
+int tree_remove(int dir, const char *name, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : err_sys(err, "remove %s", name);
+	return remove_at(dir, name, st.st_dev, 0, err);
+}

@@ -1,0 +1,116 @@
+"""config, ls, rm, adopt, and data for programs."""
+import json
+import shutil
+import subprocess
+
+import pexpect
+
+from projects import Project, stop_quietly
+
+
+def test_config_prints_sets_and_checks(project):
+    lines = project.run("config").stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["mem", "cpu", "disk", "net", "guest"]
+    assert project.run("config", "cpu=3").returncode == 0
+    assert (project.data / "cpu").read_text() == "3\n"
+    assert project.run("config", "cpu").stdout == b"3\n"
+    wrong = project.run("config", "cpu=many")
+    assert wrong.returncode == 125
+    assert b'cpu: line 1: "many" is not understood; allowed: a number from 1 to 255' in wrong.stderr
+    assert (project.data / "cpu").read_text() == "3\n"
+    assert b'there is no setting "cups"' in project.run("config", "cups").stderr
+    assert b"chosen when the VM is made" in project.run("config", "guest=tiny").stderr
+    (project.data / "net").unlink()
+    assert b"default" in project.run("config").stdout
+
+
+def test_ls_names_every_vm_and_its_state(project):
+    def listed():
+        return json.loads(project.run("ls", "--json").stdout)
+
+    assert [vm["state"] for vm in listed()] == ["stopped"]
+    project.run("start")
+    assert [(vm["state"], vm["guest"]) for vm in listed()] == [("running", "fake")]
+    assert str(project.data).encode() in project.run("ls").stdout
+    project.stop()
+    shutil.rmtree(project.data)
+    assert [vm["state"] for vm in listed()] == ["missing"]
+
+
+def test_status_as_json(project):
+    assert json.loads(project.run("status", "--json").stdout)["state"] == "not running"
+    project.run("start")
+    status = json.loads(project.run("status", "--json").stdout)
+    assert status["state"] == "running" and status["supervisor_pid"] > 1
+    assert status["project"] == str(project.root)
+
+
+def test_rm_asks_or_wants_force_and_keeps_the_project(project):
+    assert project.run("rm").returncode == 2
+    project.run("start")
+    assert b"is running; stop it with `dxvm stop` first" in project.run("rm", "-f").stderr
+    project.stop()
+    child = project.terminal("rm")
+    child.expect_exact("[y/N] ")
+    child.sendline("n")
+    child.expect_exact("nothing was removed")
+    child.expect(pexpect.EOF)
+    assert project.data.exists()
+    assert project.run("rm", "--force").returncode == 0
+    assert not project.data.exists()
+    assert (project.root / "devbox.json").exists()
+    assert json.loads(project.run("ls", "--json").stdout) == []
+    assert b"has no VM yet" in project.run("exec", "true").stderr
+
+
+def test_a_vm_that_came_with_a_repository_is_refused_until_adopted(project, scratch):
+    copy = scratch / "cloned"
+    shutil.copytree(project.root, copy)
+    cloned = Project.__new__(Project)
+    cloned.dxvm, cloned.root, cloned.environment = project.dxvm, copy, project.environment
+    cloned.data = copy / ".devbox" / "vm"
+    for words in (("exec", "true"), ("start",), ("logs",), ("rm", "-f"), ("config",)):
+        refused = cloned.run(*words)
+        assert refused.returncode == 125, words
+        assert b"was not made by dxvm on this machine for you" in refused.stderr
+        assert b"`dxvm adopt`" in refused.stderr
+    assert cloned.run("adopt").returncode == 0
+    try:
+        assert cloned.run("exec", "echo", "mine").stdout == b"mine\n"
+        assert (cloned.data / "id").read_text() != (project.data / "id").read_text()
+        assert project.run("exec", "echo", "still mine").stdout == b"still mine\n"
+    finally:
+        stop_quietly(cloned)
+
+
+def test_a_moved_project_is_still_known(project, scratch):
+    moved = scratch / "elsewhere"
+    project.root.rename(moved)
+    project.root, project.data = moved, moved / ".devbox" / "vm"
+    assert project.run("exec", "echo", "hi").stdout == b"hi\n"
+    assert str(project.data).encode() in project.run("ls").stdout
+
+
+def test_progress_for_programs_is_json(project):
+    lines = project.run("--progress=json", "start").stderr.decode().splitlines()
+    assert lines and all(list(json.loads(line)) == ["stage"] for line in lines)
+    assert b"allowed: json" in project.run("--progress=xml", "start").stderr
+
+
+def test_without_a_vm_a_person_is_offered_one(dxvm, scratch, clean_environment):
+    (scratch / "p").mkdir()
+    (scratch / "p" / "devbox.json").write_text("{}")
+    child = pexpect.spawn(dxvm, cwd=str(scratch / "p"), env=clean_environment, encoding="utf-8",
+                          timeout=20)
+    child.expect_exact("this project has no VM yet. It can have:")
+    child.expect(r"debian +Debian 13 .*MB.*minutes")
+    child.expect(r"nixos ")
+    child.expect_exact("Make a debian VM now? [Y/n] ")
+    child.sendline("n")
+    child.expect_exact("dxvm: nothing was made")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 130
+    plain = subprocess.run([dxvm], cwd=scratch / "p", env=clean_environment,
+                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert b"has no VM yet; make one with `dxvm install --guest debian`" in plain.stderr
