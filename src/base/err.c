@@ -34,12 +34,20 @@ static void PRINTF_LIKE(3, 0)
 	char text[sizeof(err->text)];
 	size_t room = sizeof(text) - strlen(": ") - 1;
 	size_t most = strlen(reason) < room - CONTEXT_KEPT ? room - strlen(reason) : CONTEXT_KEPT;
+	size_t used;
+	size_t kept;
 
 	(void)vsnprintf(context, sizeof(context), format, ap);
 	if (strlen(context) > most)
 		memcpy(context + most - strlen("..."), "...", sizeof("..."));
-	(void)snprintf(text, sizeof(text), "%s: %s", context, reason);
-	memcpy(err->text, text, sizeof(text));
+	used = strlen(context);
+	kept = strnlen(reason, room - used);
+	memcpy(text, context, used);
+	memcpy(text + used, ": ", strlen(": "));
+	used += strlen(": ");
+	memcpy(text + used, reason, kept);
+	text[used + kept] = '\0';
+	memcpy(err->text, text, used + kept + 1);
 }
 
 void err_sys_(struct err *err, const char *format, ...)
@@ -60,7 +68,7 @@ void err_wrap_(struct err *err, const char *format, ...)
 	char reason[sizeof(err->text)];
 	va_list ap;
 
-	(void)snprintf(reason, sizeof(reason), "%s", err->text);
+	memcpy(reason, err->text, strlen(err->text) + 1);
 	va_start(ap, format);
 	put_context(err, reason, format, ap);
 	va_end(ap);
