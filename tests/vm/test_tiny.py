@@ -1,5 +1,6 @@
 """The agent as PID 1, the share and the ports, in the smallest guest there is."""
 import hashlib
+import json
 import os
 
 import pexpect
@@ -18,6 +19,7 @@ def guest(project, script, **more):
 def test_it_starts_and_says_how_long_it_took(tiny):
     done = tiny.run("start")
     assert done.returncode == 0, done.stderr
+    assert b"dxvm: starting the VM" in done.stderr
     assert b"dxvm: started in " in done.stderr
     assert tiny.status()["state"] == "running"
 
@@ -157,6 +159,12 @@ def test_the_console_is_kept_and_escaped(tiny):
     output = tiny.run("logs", "--console").stdout
     assert b"\x1b" not in output
     assert b"\\x1b[31mhostile" in output
+
+
+def test_progress_for_programs_is_json(tiny):
+    tiny.stop()
+    lines = tiny.run("--progress=json", "start").stderr.decode().splitlines()
+    assert {"stage": "starting the VM"} in [json.loads(line) for line in lines]
 
 
 def test_stop_leaves_no_process(tiny):
