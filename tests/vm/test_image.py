@@ -294,9 +294,9 @@ def test_a_state_directory_that_apt_cannot_take_is_refused(tmp_path, name, words
     assert words in refuse("tiny", tmp_path / name, tmp_path / "data")
 
 
-def test_a_data_directory_of_any_depth(packages, tmp_path):
+def test_a_data_directory_of_any_depth(state, tmp_path):
     data = tmp_path.joinpath("new\nline 'n\" quotes", *(["d" * 60] * 15))
-    install("tiny", packages, data)
+    install("tiny", state, data)
     assert (data / "boot" / "kernel").is_file()
 
 
