@@ -1,9 +1,13 @@
 """The guest a newcomer meets."""
 import os
 import pwd
+import signal
+import socket
 import subprocess
 
-from projects import Project, alive
+import pytest
+
+from projects import Project, alive, wait_until
 
 
 def guest(project, script, **more):
@@ -55,6 +59,43 @@ def test_a_nix_build_offline(debian):
     path = guest(debian, f"nix-build --option sandbox false -E '{expression}' --no-out-link",
                  timeout=300)
     assert guest(debian, f"cat {path}") == "built"
+
+
+def test_names_resolve_and_apt_installs(debian):
+    guest(debian, "getent hosts \"$(hostname)\"")
+    done = debian.run("-q", "exec", "sh", "-c", "sudo apt-get -q update && "
+                      "sudo apt-get -qy --no-install-recommends install tree", timeout=600)
+    if done.returncode != 0 and b"Could not resolve" in done.stdout + done.stderr:
+        pytest.skip("the guest reaches no Debian mirror: the host resolves no names")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "devbox.json" in guest(debian, "tree")
+
+
+def test_git_clones_from_a_server_on_the_host(debian, home):
+    path, environment = home
+    served = path / "served"
+    subprocess.run(["git", "init", "-q", str(served / "repo")], check=True, env=environment)
+    (served / "repo" / "file").write_text("cloned\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for words in (["add", "file"], [*identity, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=served / "repo", check=True, env=environment)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(["git", "daemon", "--listen=127.0.0.1", f"--port={port}",
+                               "--export-all", f"--base-path={served}", str(served)],
+                              env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        def listening():
+            with socket.socket() as attempt:
+                return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(listening, "git daemon listens")
+        script = f"cd && rm -rf repo && git clone -q git://10.0.2.2:{port}/repo && cat repo/file"
+        assert guest(debian, script, timeout=120) == "cloned"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
 
 
 def test_stop_leaves_a_clean_file_system_and_no_process(debian):
