@@ -38,7 +38,7 @@
 #define HELLO_SIZE	(PROTO_FRAME_HEADER + 8)
 #define STREAM_SIZE	((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
 #define THREAD_STACK	((size_t)128 << 10)
-#define NOTIFIES_MAX	4096
+#define NOTIFIES_MAX	65536
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
 #define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
 #define OP_FORGET	2u
@@ -234,13 +234,18 @@ static void *forward_thread(void *context)
 	return NULL;
 }
 
-/* Names and inodes that nobody uses go; what is in use is looked up again when it proves stale. */
+/* Names and inodes that nobody uses go; what is in use is looked up again when it proves stale. The
+ * first round only takes the mark of recent use off most of them. */
 static void drop_caches(void)
 {
-	auto_close int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	for (int round = 0; round < 3; round++) {
+		auto_close int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0 || write(fd, "2", 1) != 1)
-		log_warn("share", "cannot drop caches: %s", strerror(errno));
+		if (fd < 0 || write(fd, "2", 1) != 1) {
+			log_warn("share", "cannot drop caches: %s", strerror(errno));
+			return;
+		}
+	}
 }
 
 static void *notify_thread(void *context)
@@ -275,14 +280,16 @@ static void *notify_thread(void *context)
 	return NULL;
 }
 
-/* Lock held. More than fit are dropped: the server's time-outs bound how long that can matter. */
+/* Lock held. Where there are more than fit, all that is not in use is dropped instead. */
 static void queue_notify(struct share_pump *pump, uint32_t mount, const uint8_t *bytes,
 			 size_t length)
 {
 	struct notify *notify;
 
-	if (pump->notify_count == NOTIFIES_MAX)
+	if (pump->notify_count == NOTIFIES_MAX) {
+		pump->drop_caches = true;
 		return;
+	}
 	notify = xmalloc(sizeof(*notify) + length);
 	*notify = (struct notify){.mount = mount, .length = length};
 	memcpy(notify->bytes, bytes, length);
@@ -328,7 +335,8 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 	(void)pthread_mutex_lock(&pump->lock);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
 		pump->nonce = get_be64(payload);
-		if ((frame->flags & SHARE_FORGOT) && pump->queue.epoch > 0) {
+		/* Another server: nobody told us what changed in between. */
+		if (pump->queue.epoch > 0) {
 			pump->drop_caches = true;
 			(void)pthread_cond_signal(&pump->notify);
 		}

@@ -36,6 +36,17 @@ struct share {
 	struct list changed; /* nodes whose state is not in the journal yet */
 	struct buf journal;
 	bool journaling;
+	int watch;		/* -1: none, see watch.h */
+	struct node **by_watch; /* buckets, by the number of the watch */
+	size_t watches;
+	size_t many_names; /* nodes that have more names than the one we know */
+	struct buf notices;
+	enum {
+		SUSPECT_NOTHING,
+		SUSPECT_WATCHING,
+		SUSPECT_COMPARING,
+	} suspecting; /* how far changes_step is */
+	size_t suspect_slot;
 };
 
 struct call {

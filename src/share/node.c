@@ -12,6 +12,7 @@ void node_table_init(struct node_table *table, size_t max)
 	*table = (struct node_table){
 	    .by_id = xcalloc(FIRST_BUCKETS, sizeof(struct node *)),
 	    .by_key = xcalloc(FIRST_BUCKETS, sizeof(struct node *)),
+	    .by_place = xcalloc(FIRST_BUCKETS, sizeof(struct node *)),
 	    .buckets = FIRST_BUCKETS,
 	    .max = max,
 	    .next_id = NODE_FIRST,
@@ -36,6 +37,7 @@ void node_table_done(struct node_table *table)
 	}
 	free(table->by_id);
 	free(table->by_key);
+	free(table->by_place);
 	*table = (struct node_table){.max = table->max};
 }
 
@@ -89,14 +91,47 @@ struct node *node_by_key(const struct node_table *table, const struct node_key *
 	return node;
 }
 
+static size_t place_slot(const struct node_table *table, const struct node *parent,
+			 const char *name)
+{
+	uint64_t sum = parent->id;
+
+	for (; *name; name++)
+		sum = (sum ^ (uint8_t)*name) * 0x100000001b3ULL; /* FNV-1a */
+	return slot(table, sum);
+}
+
 struct node *node_by_place(const struct node_table *table, const struct node *parent,
 			   const char *name)
 {
-	for (size_t i = 0; i < table->buckets; i++)
-		for (struct node *node = table->by_id[i]; node; node = node->next_by_id)
-			if (node->parent == parent && strcmp(node->name, name) == 0)
-				return node;
-	return NULL;
+	struct node *node = table->by_place[place_slot(table, parent, name)];
+
+	while (node && (node->parent != parent || strcmp(node->name, name) != 0))
+		node = node->next_by_place;
+	return node;
+}
+
+static void hash_place(struct node_table *table, struct node *node)
+{
+	struct node **link;
+
+	if (!node->parent)
+		return;
+	link = &table->by_place[place_slot(table, node->parent, node->name)];
+	node->next_by_place = *link;
+	*link = node;
+}
+
+static void unhash_place(struct node_table *table, struct node *node)
+{
+	struct node **link;
+
+	if (!node->parent)
+		return;
+	link = &table->by_place[place_slot(table, node->parent, node->name)];
+	while (*link != node)
+		link = &(*link)->next_by_place;
+	*link = node->next_by_place;
 }
 
 static void hash(struct node_table *table, struct node *node)
@@ -108,6 +143,7 @@ static void hash(struct node_table *table, struct node *node)
 	*id = node;
 	node->next_by_key = *key;
 	*key = node;
+	hash_place(table, node);
 }
 
 static void unhash_key(struct node_table *table, struct node *node)
@@ -134,9 +170,11 @@ static void grow(struct node_table *table)
 	size_t old_buckets = table->buckets;
 
 	free(table->by_key);
+	free(table->by_place);
 	table->buckets *= 2;
 	table->by_id = xcalloc(table->buckets, sizeof(struct node *));
 	table->by_key = xcalloc(table->buckets, sizeof(struct node *));
+	table->by_place = xcalloc(table->buckets, sizeof(struct node *));
 	for (size_t i = 0; i < old_buckets; i++) {
 		for (struct node *node = old[i]; node;) {
 			struct node *next = node->next_by_id;
@@ -161,6 +199,7 @@ struct node *node_add(struct node_table *table, uint64_t id, const struct node_k
 	node->key = *key;
 	node->place = NODE_GONE;
 	node->fd = -1;
+	node->watch = -1;
 	list_init(&node->open);
 	list_init(&node->changed);
 	hash(table, node);
@@ -202,6 +241,7 @@ bool node_move(struct node_table *table, struct node *node, struct node *parent,
 		return true;
 	if (node_is_below(parent, node))
 		return false;
+	unhash_place(table, node);
 	parent->children++;
 	if (old)
 		old->children--;
@@ -211,6 +251,7 @@ bool node_move(struct node_table *table, struct node *node, struct node *parent,
 		free(node->name);
 		node->name = xstrdup(name);
 	}
+	hash_place(table, node);
 	changed(table, node);
 	node_release(table, old);
 	return true;
@@ -220,6 +261,7 @@ void node_leave(struct node_table *table, struct node *node, enum node_place pla
 {
 	struct node *old = node->parent;
 
+	unhash_place(table, node);
 	if (old)
 		old->children--;
 	node->parent = NULL;
@@ -249,6 +291,7 @@ void node_release(struct node_table *table, struct node *node)
 
 		if (table->on_free)
 			table->on_free(table->context, node);
+		unhash_place(table, node);
 		if (parent)
 			parent->children--;
 		unhash_id(table, node);

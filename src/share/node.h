@@ -45,9 +45,13 @@ struct node {
 	struct node *parent; /* NULL: root, orphan or gone */
 	struct node *next_by_id;
 	struct node *next_by_key;
+	struct node *next_by_place;
+	struct node *next_by_watch;
 	struct node_key key;
 	uint64_t lookups;
 	uint32_t children;
+	int watch;	 /* of a directory; -1: none */
+	bool many_names; /* seen under more than the one it has here */
 	enum node_place place;
 	char *name;
 	struct node_seen seen;
@@ -62,7 +66,8 @@ struct node {
 struct node_table {
 	struct node **by_id;
 	struct node **by_key;
-	size_t buckets; /* power of two, of both */
+	struct node **by_place;
+	size_t buckets; /* power of two, of each */
 	size_t count;
 	size_t max;
 	uint64_t next_id;
@@ -83,7 +88,7 @@ struct node *node_by_id(const struct node_table *table, uint64_t id);
 /* Not one that is gone without a descriptor: its inode number may belong to another file by now. */
 struct node *node_by_key(const struct node_table *table, const struct node_key *key);
 
-/* The node last seen at this place. Walks the whole table. */
+/* The node last seen at this place. */
 struct node *node_by_place(const struct node_table *table, const struct node *parent,
 			   const char *name);
 

@@ -4,6 +4,7 @@
  * next entry would pass the size that the guest asked for.
  */
 #include "share/boundary.h"
+#include "share/changes.h"
 #include "share/locate.h"
 
 #include <dirent.h>
@@ -127,6 +128,7 @@ static int list_dir(struct call *call, bool plus)
 	if (r < 0)
 		return r;
 	list.dir = at.dir;
+	changes_watch(share, call->node, at.dir);
 	fd = os_open(at.dir, ".", false);
 	if (fd < 0)
 		return fd;

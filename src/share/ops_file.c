@@ -2,6 +2,7 @@
  * Requests about a file's content. Offsets and sizes are the guest's word and are checked against
  * what a file and an answer can hold before they are used.
  */
+#include "share/changes.h"
 #include "share/fd_cache.h"
 
 #include <errno.h>
@@ -75,6 +76,7 @@ int op_write(struct call *call)
 			break;
 		out.size += (uint32_t)n;
 	}
+	changes_own(call->node, fd);
 	return call_put(call, &out, sizeof(out));
 }
 
@@ -121,7 +123,9 @@ int op_fallocate(struct call *call)
 	fd = fd_cache_get(call->share, call->node, true);
 	if (fd < 0)
 		return fd;
-	return os_fallocate(fd, in.mode, (off_t)in.offset, (off_t)in.length);
+	r = os_fallocate(fd, in.mode, (off_t)in.offset, (off_t)in.length);
+	changes_own(call->node, fd);
+	return r;
 }
 
 int op_lseek(struct call *call)
@@ -177,5 +181,6 @@ int op_copy_file_range(struct call *call)
 	if (n < 0)
 		return (int)n == -EXDEV ? -EOPNOTSUPP : (int)n;
 	out.size = (uint32_t)n;
+	changes_own(to, to_fd);
 	return call_put(call, &out, sizeof(out));
 }

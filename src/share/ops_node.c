@@ -2,6 +2,7 @@
  * Requests about one node: what it is, what it is called, what the guest may change of it.
  */
 #include "share/boundary.h"
+#include "share/changes.h"
 #include "share/fd_cache.h"
 #include "share/locate.h"
 #include "share/orphan.h"
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define TIMEOUT_PLAIN  1u
 #define TIMEOUT_PINNED 86400u
 #define LINK_MAX_BYTES 4095
 #define MAX_BACKGROUND 64
@@ -54,8 +54,8 @@ static void fill_entry(const struct share *share, const struct node *node,
 {
 	*ret_entry = (struct fuse_entry_out){
 	    .nodeid = node->id,
-	    .entry_valid = TIMEOUT_PLAIN,
-	    .attr_valid = TIMEOUT_PLAIN,
+	    .entry_valid = node->parent ? changes_entry_timeout(share, node->parent) : 0,
+	    .attr_valid = changes_attr_timeout(share, node, stat),
 	};
 	attr_fill(share, node, stat, &ret_entry->attr);
 }
@@ -92,6 +92,11 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 		return -ESTALE; /* the root, moved into itself by somebody */
 	if (node->place != NODE_IN_TREE)
 		orphan_drop(share, node);
+	if (node->place == NODE_IN_TREE && !node->many_names && stat.nlink > 1 &&
+	    !S_ISDIR(stat.mode) && (node->parent != parent || strcmp(node->name, name) != 0)) {
+		node->many_names = true;
+		share->many_names++;
+	}
 	if (!node_move(&share->nodes, node, parent, name)) {
 		node_release(&share->nodes, node);
 		return -ESTALE;
@@ -130,7 +135,19 @@ int op_lookup(struct call *call)
 	if (boundary_hides(share_name_of(share, call->node), name))
 		return -ENOENT;
 	r = locate_dir(share, call->node, &at);
-	return r < 0 ? r : entry_reply(call, call->node, at.dir, name);
+	if (r < 0)
+		return r;
+	changes_watch(share, call->node, at.dir);
+	r = entry_reply(call, call->node, at.dir, name);
+	/* That there is no such thing can be believed, too, as long as its coming is noticed. */
+	if (r == -ENOENT && call->node->watch >= 0) {
+		struct fuse_entry_out none = {
+		    .entry_valid = changes_entry_timeout(share, call->node),
+		};
+
+		return call_put(call, &none, sizeof(none));
+	}
+	return r;
 }
 
 static void forget(struct share *share, uint64_t id, uint64_t count)
@@ -168,7 +185,7 @@ int op_batch_forget(struct call *call)
 
 static int reply_attr(struct call *call)
 {
-	struct fuse_attr_out out = {.attr_valid = TIMEOUT_PLAIN};
+	struct fuse_attr_out out = {0};
 	struct node *node = call->node;
 	struct os_stat stat;
 	int r;
@@ -182,6 +199,7 @@ static int reply_attr(struct call *call)
 	if (r == 0) {
 		attr_note_seen(node, &stat);
 		attr_fill(call->share, node, &stat, &out.attr);
+		out.attr_valid = changes_attr_timeout(call->share, node, &stat);
 	} else if (node->place == NODE_GONE) {
 		attr_fill_gone(call->share, node, &out.attr);
 	} else {

@@ -4,6 +4,7 @@
  * read, the last of each node winning; then nodes are put under their parents.
  */
 #include "share/boundary.h"
+#include "share/changes.h"
 #include "share/journal.h"
 #include "share/orphan.h"
 
@@ -213,5 +214,8 @@ int share_load(struct share *share, const void *bytes, size_t length, struct err
 	if (r < 0)
 		share_forget_all(share);
 	orphan_sweep(share);
+	/* Nobody watched in between. */
+	if (length > 0)
+		changes_suspect_all(share);
 	return r;
 }

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "share/boundary.h"
+#include "share/changes.h"
 #include "share/fd_cache.h"
 #include "share/internal.h"
 #include "share/journal.h"
@@ -193,6 +194,9 @@ static void on_free(void *context, struct node *node)
 
 	orphan_drop(share, node);
 	fd_cache_drop(share, node);
+	changes_forget(share, node);
+	if (node->many_names)
+		share->many_names--;
 	journal_gone(share, node);
 }
 
@@ -243,6 +247,7 @@ struct share *share_new(const struct share_config *config, struct err *err)
 	node_table_init(&share->nodes, share->config.nodes_max + 2);
 	list_init(&share->changed);
 	buf_init(&share->journal, JOURNAL_MAX);
+	changes_init(share, config->watch);
 	share->nodes.on_free = on_free;
 	share->nodes.on_change = on_change;
 	share->nodes.context = share;
@@ -273,6 +278,7 @@ void share_free(struct share *share)
 		for (struct node *node = share->nodes.by_id[i]; node; node = node->next_by_id)
 			fd_cache_drop(share, node);
 	node_table_done(&share->nodes);
+	changes_done(share);
 	replies_clear(&share->replies);
 	buf_done(&share->journal);
 	free(share->root_name);
@@ -281,8 +287,14 @@ void share_free(struct share *share)
 
 int share_tick(struct share *share, uint64_t now_ms)
 {
+	int next;
+
 	share->now_ms = now_ms;
-	return fd_cache_tick(share);
+	next = fd_cache_tick(share);
+	/* Looking on has to wait while much is to be told. */
+	if (changes_step(share) && buf_room(&share->notices) >= NOTICES_MAX / 2)
+		return 0;
+	return next;
 }
 
 static int run(struct call *call, const struct operation *operation)

@@ -26,6 +26,7 @@ struct share_config {
 	int root;	       /* the shared directory */
 	const char *root_name; /* its own name on the host, for the boundary; copied */
 	bool read_only;
+	bool watch;	   /* learn of changes by others, where the host can tell */
 	bool local_devbox; /* the top-level .devbox is a mount point for the guest's own */
 	uint32_t number;   /* tells the orphans of several shares apart */
 	int orphans;	   /* directory for unlinked files in use, same file system; or -1 */
@@ -61,6 +62,13 @@ int share_snapshot(struct share *share, struct buf *ret_bytes);
 /* Into a new share, before anything else. Everything is checked; on failure the share is as new.
  * Length 0 is the state of a share that served nobody. */
 int share_load(struct share *share, const void *bytes, size_t length, struct err *err);
+
+/* What others change on the host: a descriptor to poll (-1: none), to be read before requests that
+ * came later are answered, and what the guest must be told. Notices are FUSE notifications, each
+ * with its fuse_out_header; they are to be taken whole with buf_consume. */
+int share_watch_fd(const struct share *share);
+void share_watch_read(struct share *share);
+struct buf *share_notices(struct share *share);
 
 /* Tells the time (monotonic) and lets the share close what was not used for a while. Returns in how
  * many milliseconds it wants to be called again, -1: only after the next request. */

@@ -7,11 +7,13 @@
 
 #include <string.h>
 
-#define HELLO_SIZE (PROTO_FRAME_HEADER + 8)
-#define IN_MAX	   ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
-#define OUT_FULL   ((size_t)256 << 10) /* past it no request is taken */
-#define OUT_MAX	   (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
-#define FEED_MAX   ((size_t)256 << 10)
+#define HELLO_SIZE	 (PROTO_FRAME_HEADER + 8)
+#define IN_MAX		 ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define OUT_FULL	 ((size_t)256 << 10) /* past it no request is taken */
+#define OUT_MAX		 (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define NOTICES_AT_ONCE	 512 /* and then no more until so many ms have passed */
+#define NOTICES_EVERY_MS 20
+#define FEED_MAX	 ((size_t)256 << 10)
 
 /* NOLINTNEXTLINE(misc-redundant-expression): that they are equal is the point */
 _Static_assert(SHARE_READ_MAX == SHARE_DATA_MAX, "the largest READ is the wire's");
@@ -125,23 +127,34 @@ static int take_frame(struct share_port *port, const struct frame *frame, const 
 	}
 }
 
-static void notify_of(struct share_port *port, uint32_t number)
+static bool may_notify(const struct share_port *port)
 {
-	struct buf *notices = share_notices(port->shares[number]);
-	uint32_t length;
-
-	while (buf_length(notices) > 0 && buf_length(&port->out) <= OUT_FULL) {
-		memcpy(&length, buf_data(notices), sizeof(length)); /* of a fuse_out_header */
-		put(port, SHARE_NOTIFY, number, buf_data(notices), length);
-		buf_consume(notices, length);
-	}
+	return port->synced && !port->held && port->notified < NOTICES_AT_ONCE &&
+	       buf_length(&port->out) <= OUT_FULL;
 }
 
-void share_port_notify(struct share_port *port)
+int share_port_notify(struct share_port *port, uint64_t now_ms)
 {
-	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
-		if (port->synced && !port->held && port->shares[i])
-			notify_of(port, i);
+	bool waiting = false;
+	uint32_t length;
+
+	if (now_ms - port->notified_ms >= NOTICES_EVERY_MS) {
+		port->notified_ms = now_ms;
+		port->notified = 0;
+	}
+	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
+		struct buf *notices = port->shares[i] ? share_notices(port->shares[i]) : NULL;
+
+		while (notices && buf_length(notices) > 0 && may_notify(port)) {
+			/* The first field of a fuse_out_header. */
+			memcpy(&length, buf_data(notices), sizeof(length));
+			put(port, SHARE_NOTIFY, i, buf_data(notices), length);
+			buf_consume(notices, length);
+			port->notified++;
+		}
+		waiting = waiting || (notices && buf_length(notices) > 0);
+	}
+	return waiting ? NOTICES_EVERY_MS : -1;
 }
 
 int share_port_continue(struct share_port *port, struct err *err)

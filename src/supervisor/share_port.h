@@ -21,21 +21,28 @@ struct share_port {
 	struct buf out;
 	struct buf reply;
 	uint64_t nonce;
-	bool synced;   /* the agent has answered our hello */
-	bool quiesced; /* it has said that nothing is outstanding */
+	uint64_t notified_ms; /* start of the present measure of notices */
+	unsigned notified;    /* sent in it */
+	bool synced;	      /* the agent has answered our hello */
+	bool held;	      /* we asked it to be quiet, and are quiet ourselves */
+	bool quiesced;	      /* it has said that nothing is outstanding */
 };
 
 /* Starts with the hello. `previous` are the nonces of the one or two servers before us that the
  * agent may hear on this link (0: none): it takes its own as the end of whatever frame that server
- * left unfinished. `forgot`: what that server knew is lost. */
+ * left unfinished. */
 void share_port_init(struct share_port *port, struct share *const *shares, uint64_t nonce,
-		     const uint64_t previous[2], bool forgot);
+		     const uint64_t previous[2]);
 void share_port_done(struct share_port *port);
 
 /* How much may be fed now; 0 while the agent has to read first. */
 size_t share_port_wants(const struct share_port *port);
 /* Takes bytes from the port and works them off. -1: the peer broke the protocol. */
 int share_port_feed(struct share_port *port, const void *bytes, size_t length, struct err *err);
+/* Sends what the shares have to tell: as far as there is room, and in a measure that a slow guest
+ * can keep up with, for it has no way to say stop. Returns in how many milliseconds there will be
+ * more to send, -1: nothing waits. */
+int share_port_notify(struct share_port *port, uint64_t now_ms);
 /* Goes on with requests that waited for output to drain. */
 int share_port_continue(struct share_port *port, struct err *err);
 

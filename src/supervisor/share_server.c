@@ -199,7 +199,7 @@ static int write_port(struct server *server, struct err *err)
 static int tick(struct server *server)
 {
 	uint64_t now = now_ms();
-	int next = -1;
+	int next = share_port_notify(&server->link, now);
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct share *share = server->opened[i];
@@ -265,7 +265,6 @@ static int serve(struct server *server, struct err *err)
 		};
 		int wait = tick(server);
 
-		share_port_notify(&server->link);
 		for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 			fds[POLL_WATCH + i] = (struct pollfd){
 			    .fd = server->opened[i] ? share_watch_fd(server->opened[i]) : -1,

@@ -20,11 +20,8 @@
 
 /* Flags of a frame. */
 enum share_flag {
-	/* On SERVER_HELLO: this server knows none of the nodes the guest may hold (it lost its
-	 * memory); the guest drops what its caches say of the share. */
-	SHARE_FORGOT = 1,
 	/* On REQUEST: it was sent before, to a server that may have carried it out. */
-	SHARE_AGAIN = 2,
+	SHARE_AGAIN = 1,
 };
 
 enum share_type {

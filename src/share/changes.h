@@ -1,0 +1,32 @@
+#pragma once
+/*
+ * Coherence: what others change on the host, the guest learns. A directory is watched before the
+ * first answer about what is in it; under a live watch the guest may believe its answers for long,
+ * and is told (notices) when they no longer hold. Without a watch it asks again after a second.
+ */
+#include "share/internal.h"
+
+#define CHANGES_LONG_S	3600u
+#define CHANGES_SHORT_S 1u
+#define NOTICES_MAX	((size_t)4 << 20)
+
+void changes_init(struct share *share, bool watch);
+void changes_done(struct share *share);
+
+/* Watches a directory, lent as a descriptor, if it is not watched already. */
+void changes_watch(struct share *share, struct node *node, int dir);
+void changes_forget(struct share *share, struct node *node);
+
+/* For how long, in seconds, the guest may believe a name in a directory, and a node's attributes.
+ */
+uint32_t changes_entry_timeout(const struct share *share, const struct node *parent);
+uint32_t changes_attr_timeout(const struct share *share, const struct node *node,
+			      const struct os_stat *stat);
+
+/* After a change of the guest's own: what came of it is no news. */
+void changes_own(struct node *node, int fd);
+
+/* Everything may have changed unseen: all nodes are looked at again, step by step. */
+void changes_suspect_all(struct share *share);
+/* A step of that. True: there is more to do. */
+bool changes_step(struct share *share);

@@ -1,0 +1,189 @@
+"""What the host changes, the guest sees at once, although it may believe what it knows for an hour:
+the server watches, and says when something no longer holds. And what the guest does itself is no
+news to it."""
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from share_rig import HOST_ID, Rig, get, put, wait_for
+
+LIMIT = 0.1  # seconds after the change
+
+
+@pytest.fixture
+def rig(dxvm):
+    made = Rig(dxvm)
+    yield made
+    made.stop()
+
+
+def seen_in_time(condition, what):
+    """Waits for longer than the limit, so that a failure says how late it was."""
+    start = time.monotonic()
+    wait_for(condition, what, seconds=5)
+    return time.monotonic() - start
+
+
+def median(numbers):
+    return sorted(numbers)[len(numbers) // 2]
+
+
+def requests(rig):
+    """How many requests the server has read so far: its voluntary waits tell nothing else."""
+    with open(f"/proc/{rig.server.pid}/io", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("syscr")).split()[1])
+
+
+def test_a_file_changed_by_the_host_is_seen_in_time(rig):
+    file = rig.host / "f"
+    late = []
+    for i in range(20):
+        file.write_text(f"{i}")
+        late.append(seen_in_time(lambda: get(rig.guest / "f") == b"%d" % i, "new content"))
+        assert (rig.guest / "f").stat().st_size == len(f"{i}")
+    assert median(late) < LIMIT, late
+
+
+def test_what_comes_and_goes_on_the_host_is_seen_in_time(rig):
+    late = []
+    for i in range(20):
+        assert not (rig.guest / "f").exists()  # and that is believed
+        (rig.host / "f").write_text("1")
+        late.append(seen_in_time((rig.guest / "f").exists, "the file"))
+        assert "f" in os.listdir(rig.guest)
+        (rig.host / "f").unlink()
+        late.append(seen_in_time(lambda: not (rig.guest / "f").exists(), "its end"))
+        assert "f" not in os.listdir(rig.guest)
+    assert median(late) < LIMIT, late
+
+
+def test_a_file_replaced_or_moved_by_the_host_is_seen_in_time(rig):
+    late = []
+    for i in range(20):
+        (rig.host / "new").write_text(f"{i}")
+        seen_in_time((rig.guest / "new").exists, "the new file")
+        (rig.host / "new").rename(rig.host / "f")
+        late.append(seen_in_time(lambda: (rig.guest / "f").exists()
+                                 and get(rig.guest / "f") == b"%d" % i, "the replacement"))
+        assert not (rig.guest / "new").exists()
+    assert median(late) < LIMIT, late
+
+
+def test_a_directory_moved_by_the_host_takes_its_content_along(rig):
+    (rig.host / "a/b").mkdir(parents=True)
+    (rig.host / "a/b/f").write_text("1")
+    assert get(rig.guest / "a/b/f") == b"1"
+    (rig.host / "a/b").rename(rig.host / "c")
+    seen_in_time((rig.guest / "c/f").exists, "the directory")
+    assert get(rig.guest / "c/f") == b"1"
+    assert not (rig.guest / "a/b").exists()
+
+
+def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
+    (rig.host / "f").write_text("1")
+    assert (rig.guest / "f").stat().st_mode & 0o777 == 0o644
+    (rig.host / "f").chmod(0o600)
+    late = seen_in_time(lambda: (rig.guest / "f").stat().st_mode & 0o777 == 0o600, "the mode")
+    assert late < 1
+
+
+def test_what_is_known_is_not_asked_again(rig):
+    for i in range(100):
+        (rig.host / f"{i}").write_text("1")
+    for i in range(100):
+        assert get(rig.guest / f"{i}") == b"1"
+        # Reading moved the time of access, which the kernel asks for once more.
+        assert (rig.guest / f"{i}").stat().st_size == 1
+        assert not (rig.guest / f"no {i}").exists()
+    time.sleep(1.2)  # longer than is believed without a watch
+    before = requests(rig)
+    for i in range(100):
+        fd = os.open(rig.guest / f"{i}", os.O_RDONLY)
+        assert os.read(fd, 10) == b"1" and os.fstat(fd).st_size == 1
+        os.close(fd)
+        assert not (rig.guest / f"no {i}").exists()
+    assert requests(rig) - before < 20
+
+
+def test_the_guests_own_changes_are_not_told_to_it(rig):
+    """What it just did stays known: looking again costs no request."""
+    def work():
+        for i in range(100):
+            put(f"{i}", b"1")
+            os.rename(f"{i}", f"r{i}")
+        for i in range(100):
+            assert os.stat(f"r{i}").st_size == 1
+    rig.run(work)
+    wait_for(lambda: (rig.guest / "r99").exists(), "the files")
+    [(rig.guest / f"r{i}").stat() for i in range(100)]
+    time.sleep(1.2)
+    before = requests(rig)
+    for i in range(100):
+        (rig.guest / f"r{i}").stat()
+    assert requests(rig) - before < 20
+
+
+def trees_differ(rig):
+    return subprocess.run(["diff", "-r", "--no-dereference", "-x", ".devbox", rig.host, rig.guest],
+                          check=False, capture_output=True, text=True).stdout
+
+
+def churn(top, seed, seconds, mark):
+    """Writes, makes, moves and removes at random, in names that both sides use."""
+    choose = random.Random(seed)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        path = top / f"d{choose.randrange(4)}" / f"f{choose.randrange(12)}"
+        other = top / f"d{choose.randrange(4)}" / f"f{choose.randrange(12)}"
+        what = choose.randrange(6)
+        try:
+            if what < 2:
+                path.write_text(f"{mark} {choose.random()}" * choose.randrange(1, 400))
+            elif what == 2:
+                path.rename(other)
+            elif what == 3:
+                path.unlink()
+            elif what == 4:
+                path.mkdir()
+            elif path.is_dir():
+                path.rmdir()
+            else:
+                path.read_bytes()
+        except OSError:
+            pass  # the other side was there first
+
+
+def test_both_sides_churn_and_end_with_one_tree(rig):
+    for i in range(4):
+        (rig.host / f"d{i}").mkdir()
+        os.chown(rig.host / f"d{i}", HOST_ID, HOST_ID)
+    for round_ in range(4):
+        child = os.fork()
+        if child == 0:
+            rig.become_guest()
+            churn(rig.guest, round_, 1.5, "guest")
+            os._exit(0)
+        churn(rig.host, 100 + round_, 1.5, "host")
+        os.waitpid(child, 0)
+        wait_for(lambda: not trees_differ(rig), f"one tree: {trees_differ(rig)}", seconds=1)
+
+
+def test_a_storm_on_the_host_is_followed(rig):
+    """More than the event queue of the kernel holds: the rest is found by looking."""
+    def build(text):
+        for i in range(200):
+            directory = rig.host / f"d{i}"
+            directory.mkdir(exist_ok=True)
+            for j in range(100):
+                (directory / f"f{j}").write_text(text)
+    build("before")
+    assert not trees_differ(rig)
+    os.kill(rig.server.pid, 19)  # SIGSTOP: it cannot read its events
+    build("after, and longer")
+    shutil.rmtree(rig.host / "d7")
+    os.kill(rig.server.pid, 18)
+    wait_for(lambda: not trees_differ(rig), "one tree", seconds=30)
