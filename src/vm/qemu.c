@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "vm/child.h"
 #include "vm/console.h"
+#include "vm/migration.h"
 #include "vm/qemu_config.h"
 #include "vm/qmp.h"
 
@@ -34,10 +35,12 @@ struct qemu {
 	struct child *child;
 	struct qmp *qmp;
 	struct console *console;
+	struct migration *migration;
 	uv_timer_t retry;
 	uint64_t started; /* loop time */
 	bool kvm;
 	bool killed; /* by our user */
+	bool loading;
 	bool process_over;
 	bool qmp_over;
 	bool disk_full;
@@ -204,6 +207,47 @@ static void on_qmp_event(void *ctx, const char *name, const struct qmp_data *dat
 
 static const struct qmp_events qmp_events = {.event = on_qmp_event, .closed = on_qmp_closed};
 
+/* -- suspend and resume ------------------------------------------------------------------------ */
+
+/* The state is out or in, or will not be. */
+static void on_moved(void *ctx, const struct err *failure)
+{
+	struct qemu *q = ctx;
+
+	if (q->loading) {
+		q->events->loaded(q->ctx, failure);
+		return;
+	}
+	/* A QEMU whose state was taken must never go on: there would be two of this guest. */
+	if (!failure)
+		q->killed = true;
+	command(q, failure ? "cont" : "quit", NULL);
+	q->events->saved(q->ctx, failure);
+}
+
+static int qemu_save(struct vm *vm, int fd, struct err *err)
+{
+	struct qemu *q = qemu_of(vm);
+
+	if (q->disk_full)
+		return err_set(err, ERR_BUSY, "the guest is paused: the host's disk is full");
+	q->loading = false;
+	return migration_save(q->migration, fd, err);
+}
+
+static int qemu_load(struct vm *vm, struct err *err)
+{
+	struct qemu *q = qemu_of(vm);
+
+	q->loading = true;
+	return migration_load(q->migration, QEMU_FD_STATE, err);
+}
+
+static void qemu_cont(struct vm *vm)
+{
+	command(qemu_of(vm), "cont", NULL);
+}
+
 /* -- start ------------------------------------------------------------------------------------ */
 
 static int make_pair(int *ret_ours, int *ret_theirs, struct err *err)
@@ -221,7 +265,7 @@ static int run(struct qemu *q, const struct vm_spec *spec, int qmp_fd, int conso
 	       struct err *err)
 {
 	auto_argv char **argv = NULL;
-	const struct spawn_fd fds[] = {
+	struct spawn_fd fds[QEMU_FD_END] = {
 	    {.parent = qmp_fd, .child = QEMU_FD_QMP},
 	    {.parent = spec->agent_fd, .child = QEMU_FD_AGENT},
 	    {.parent = spec->share_fd, .child = QEMU_FD_SHARE},
@@ -229,17 +273,21 @@ static int run(struct qemu *q, const struct vm_spec *spec, int qmp_fd, int conso
 	    {.parent = spec->kernel_fd, .child = QEMU_FD_KERNEL},
 	    {.parent = spec->initrd_fd, .child = QEMU_FD_INITRD},
 	    {.parent = spec->ram_fd, .child = QEMU_FD_RAM},
-	    {.parent = spec->disk_fd, .child = QEMU_FD_DISK}, /* last: there may be none */
 	};
+	size_t count = QEMU_FD_RAM - QEMU_FD_QMP;
 
 	if (qemu_config_make(spec, &argv, err) < 0)
 		return -1;
+	if (spec->disk_fd >= 0)
+		fds[count++] = (struct spawn_fd){.parent = spec->disk_fd, .child = QEMU_FD_DISK};
+	if (spec->incoming)
+		fds[count++] = (struct spawn_fd){.parent = spec->state_fd, .child = QEMU_FD_STATE};
 	const struct spawn spawn = {
 	    .program = QEMU_PROGRAM,
 	    .arguments = argv,
 	    .directory = "/",
 	    .fds = fds,
-	    .fd_count = spec->disk_fd >= 0 ? ARRAY_SIZE(fds) : ARRAY_SIZE(fds) - 1,
+	    .fd_count = count,
 	    .block_signals = true,
 	    .die_with_parent = true,
 	};
@@ -266,6 +314,7 @@ static int connect_all(struct qemu *q, const struct vm_spec *spec, struct err *e
 	auto_close int qmp_end = theirs;
 	if (qmp_open(q->loop, ours, &qmp_events, q, &q->qmp, err) < 0)
 		return -1;
+	q->migration = migration_new(q->loop, q->qmp, on_moved, q);
 	return run(q, spec, qmp_end, console_end, err);
 }
 
@@ -282,6 +331,7 @@ static void qemu_free(struct vm *vm)
 	struct qemu *q = qemu_of(vm);
 
 	child_free(take_ptr(&q->child));
+	migration_free(take_ptr(&q->migration));
 	qmp_close(take_ptr(&q->qmp));
 	console_free(take_ptr(&q->console));
 	uv_close((uv_handle_t *)&q->retry, on_timer_closed);
@@ -347,6 +397,9 @@ const struct vm_ops vm_qemu = {
     .name = "qemu",
     .start = qemu_start,
     .describe = qemu_describe,
+    .save = qemu_save,
+    .load = qemu_load,
+    .cont = qemu_cont,
     .power_button = qemu_power_button,
     .kill = qemu_kill,
     .pid = qemu_pid,

@@ -12,6 +12,8 @@
  * - werror=enospc: a full host disk pauses the guest instead of breaking its file system.
  * - -no-reboot: a reboot ends the machine; the next `dxvm` starts one that has the settings, kernel
  *   and agent of now.
+ * - -incoming defer comes last, and only where there is a saved state: without it the command lines
+ *   of the two that the state passes between must be the same.
  * - rtc clock=host: after a resume the guest's hardware clock is right at once.
  */
 #include "vm/qemu_config.h"
@@ -147,6 +149,8 @@ int qemu_config_make(const struct vm_spec *spec, char ***ret_argv, struct err *e
 	add_base(&arguments, spec);
 	add_boot(&arguments, spec);
 	add_devices(&arguments, spec);
+	if (spec->incoming)
+		add(&arguments, "-incoming", "defer");
 	*ret_argv = xmemdup(arguments.argv, (arguments.count + 1) * sizeof(*arguments.argv));
 	return 0;
 }

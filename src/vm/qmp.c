@@ -55,6 +55,7 @@ struct qmp {
 	bool ready;
 	bool over;    /* the link is; `closed` was or is being called */
 	bool closing; /* qmp_close was called */
+	int passed;   /* descriptor that goes with the next bytes, or -1 */
 	uv_poll_t poll;
 };
 
@@ -383,10 +384,37 @@ static void read_input(struct qmp *qmp)
 	}
 }
 
+static ssize_t send_output(struct qmp *qmp)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec bytes = {
+	    .iov_base = (void *)(uintptr_t)buf_data(&qmp->output),
+	    .iov_len = buf_length(&qmp->output),
+	};
+	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+
+	if (qmp->passed >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		control.header = (struct cmsghdr){
+		    .cmsg_len = CMSG_LEN(sizeof(int)),
+		    .cmsg_level = SOL_SOCKET,
+		    .cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(&control.header), &qmp->passed, sizeof(int));
+	}
+	return sendmsg(qmp->fd, &message, SEND_FLAGS);
+}
+
 static void write_output(struct qmp *qmp)
 {
-	ssize_t n = send(qmp->fd, buf_data(&qmp->output), buf_length(&qmp->output), SEND_FLAGS);
+	ssize_t n = send_output(qmp);
 
+	if (n > 0 && qmp->passed >= 0)
+		(void)close(take_fd(&qmp->passed));
 	if (n >= 0)
 		buf_consume(&qmp->output, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)
@@ -420,7 +448,7 @@ int qmp_open(uv_loop_t *loop, int fd, const struct qmp_events *events, void *ctx
 	auto_close int link = fd;
 	struct qmp *qmp = xcalloc(1, sizeof(*qmp));
 
-	*qmp = (struct qmp){.events = events, .ctx = ctx};
+	*qmp = (struct qmp){.events = events, .ctx = ctx, .passed = -1};
 	if (uv_poll_init(loop, &qmp->poll, link) != 0) {
 		free(qmp);
 		return err_set(err, ERR_SYSTEM, "watch the link to QEMU");
@@ -457,6 +485,12 @@ int qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_do
 	return 0;
 }
 
+void qmp_pass_fd(struct qmp *qmp, int fd)
+{
+	cleanup_close(&qmp->passed);
+	qmp->passed = fd;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct qmp *qmp = handle->data;
@@ -466,6 +500,7 @@ static void on_closed(uv_handle_t *handle)
 	buf_done(&qmp->input);
 	buf_done(&qmp->output);
 	buf_done(&qmp->held);
+	cleanup_close(&qmp->passed);
 	(void)close(qmp->fd);
 	free(qmp);
 }

@@ -42,6 +42,10 @@ void qmp_close(struct qmp *qmp); /* NULL is fine; also from inside a callback */
 int qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_done done, void *ctx,
 	     struct err *err);
 
+/* Sends a descriptor with the next bytes, for the `getfd` that is sent next. Owns it from now on.
+ */
+void qmp_pass_fd(struct qmp *qmp, int fd);
+
 /* A member by name, or "" / `otherwise` when it is not there or of another type. A dotted name goes
  * into members: "ram.transferred". */
 const char *qmp_string(const struct qmp_data *data, const char *name);

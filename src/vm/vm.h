@@ -34,6 +34,8 @@ struct vm_spec {
 			   older half of it is dropped past 1 MiB; or -1 */
 	int agent_fd;	/* our side's peer of the agent port: end of a socketpair */
 	int share_fd;	/* the same for the share port */
+	bool incoming;	/* not a cold boot: the guest stands still until `load` and `cont` */
+	int state_fd;	/* then: the device state to load, positioned at its start */
 	uint8_t mac[6];
 	bool network;		   /* QEMU's user network, or none at all */
 	const char *agent_program; /* fake: path of a dxvm-agent that runs on this host */
@@ -51,6 +53,12 @@ struct vm_events {
 	/* Something people should know that is not the end, one line: the guest is paused because
 	 * the host's disk is full, or goes on. May be NULL. */
 	void (*notice)(void *ctx, const char *text);
+	/* The answer to `save`: NULL when the state is complete; the machine ends then, and `gone`
+	 * follows. Else the guest goes on running. */
+	void (*saved)(void *ctx, const struct err *failure);
+	/* The answer to `load`: NULL when it is done; the guest stands still until `cont`. A
+	 * machine that cannot take a state may also just end (`gone`). */
+	void (*loaded)(void *ctx, const struct err *failure);
 	/* The machine is gone; the last event. Call vm_free when convenient, also from in here. */
 	void (*gone)(void *ctx, const struct vm_exit *exit);
 };
@@ -63,8 +71,13 @@ struct vm_ops {
 		     void *ctx, struct vm **ret_vm, struct err *err);
 	/* What start would run, one argument a line, for --dry-run and the log. */
 	int (*describe)(const struct vm_spec *spec, struct buf *text, struct err *err);
-	void (*power_button)(struct vm *vm); /* ask the guest's firmware way (ACPI) */
-	void (*kill)(struct vm *vm);	     /* at once; `gone` follows */
+	/* Take out what the machine is beyond its RAM, into this descriptor of a file. NULL, like
+	 * the next two: this backend cannot. */
+	int (*save)(struct vm *vm, int fd, struct err *err);
+	int (*load)(struct vm *vm, struct err *err); /* from spec.state_fd */
+	void (*cont)(struct vm *vm);		     /* let the guest go on */
+	void (*power_button)(struct vm *vm);	     /* ask the guest's firmware way (ACPI) */
+	void (*kill)(struct vm *vm);		     /* at once; `gone` follows */
 	pid_t (*pid)(const struct vm *vm);
 	void (*free)(struct vm *vm); /* kills it if need be; no event after this */
 };
