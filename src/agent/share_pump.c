@@ -11,14 +11,11 @@
  * notification: invalidating an inode waits for locked pages, which the next reply in the same
  * stream may be the one to unlock. The port has one writer at a time (`writing`): whoever holds it
  * goes on until nothing is due, the others just queue.
- *
- * A server that dies may leave half a frame behind. The next one starts with the hello of the dead
- * one, whose nonce only it and we know, and then its own: found in the middle of a frame, that is
- * the end of the frame, which is thrown away.
  */
 #include "agent/share_pump.h"
 
 #include "agent/share_queue.h"
+#include "agent/share_stream.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,8 +32,6 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#define HELLO_SIZE	(PROTO_FRAME_HEADER + 8)
-#define STREAM_SIZE	((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
 #define THREAD_STACK	((size_t)128 << 10)
 #define NOTIFIES_MAX	65536
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
@@ -71,11 +66,7 @@ struct share_pump {
 	size_t notify_count;
 	bool drop_caches;				 /* for the notify thread, too */
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
-	/* Of the backward thread alone. */
-	uint8_t *stream;
-	size_t used;
-	uint64_t nonce; /* of the server we hear */
-	bool lost;	/* its stream makes no sense; only the next server can end that */
+	struct share_stream stream;			 /* of the backward thread alone */
 };
 
 static uint32_t get_u32(const uint8_t *at)
@@ -98,15 +89,6 @@ static void put_be64(uint8_t *at, uint64_t value)
 {
 	for (int i = 0; i < 8; i++)
 		at[i] = (uint8_t)(value >> (56 - 8 * i));
-}
-
-static uint64_t get_be64(const uint8_t *at)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < 8; i++)
-		value = value << 8 | at[i];
-	return value;
 }
 
 static int write_frame(int port, uint8_t type, uint8_t flags, uint32_t channel, const void *payload,
@@ -334,13 +316,12 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 	}
 	(void)pthread_mutex_lock(&pump->lock);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
-		pump->nonce = get_be64(payload);
 		/* Another server: nobody told us what changed in between. */
 		if (pump->queue.epoch > 0) {
 			pump->drop_caches = true;
 			(void)pthread_cond_signal(&pump->notify);
 		}
-		share_queue_hello(&pump->queue, pump->nonce);
+		share_queue_hello(&pump->queue, pump->stream.nonce);
 	} else if (frame->type == SHARE_QUIESCE) {
 		share_queue_hold(&pump->queue);
 	} else if (frame->type == SHARE_RESUME) {
@@ -350,58 +331,17 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 	(void)pthread_mutex_unlock(&pump->lock);
 }
 
-/* The hello of the server we hear, which none but the next one says again. Looks at the bytes that
- * came since `from`; 0 or how many bytes of the stream it ends. */
-static size_t find_end_of_server(const struct share_pump *pump, size_t from)
-{
-	uint8_t hello[HELLO_SIZE];
-	size_t back = from < HELLO_SIZE - 1 ? from : HELLO_SIZE - 1;
-	const uint8_t *found;
-
-	if (pump->nonce == 0)
-		return 0;
-	frame_encode(&(struct frame){.type = SHARE_SERVER_HELLO, .length = 8}, hello);
-	put_be64(hello + PROTO_FRAME_HEADER, pump->nonce);
-	found = memmem(pump->stream + from - back, pump->used - from + back, hello, sizeof(hello));
-	return found ? (size_t)(found - pump->stream) + sizeof(hello) : 0;
-}
-
-/* Works off the whole frames in the stream. -1: this is no stream of frames. */
-static int take_stream(struct share_pump *pump)
-{
-	size_t at = 0;
-	struct frame frame;
-
-	while (pump->used - at >= PROTO_FRAME_HEADER) {
-		if (!frame_decode(pump->stream + at, SHARE_PAYLOAD_MAX, &frame))
-			return -1;
-		if (pump->used - at < PROTO_FRAME_HEADER + frame.length)
-			break;
-		take_frame(pump, &frame, pump->stream + at + PROTO_FRAME_HEADER);
-		at += PROTO_FRAME_HEADER + frame.length;
-	}
-	memmove(pump->stream, pump->stream + at, pump->used - at);
-	pump->used -= at;
-	return 0;
-}
-
-/* As much as the hello of the next server may have begun in. */
-static void keep_tail(struct share_pump *pump)
-{
-	size_t tail = pump->used < HELLO_SIZE - 1 ? pump->used : HELLO_SIZE - 1;
-
-	memmove(pump->stream, pump->stream + pump->used - tail, tail);
-	pump->used = tail;
-}
-
 static void *backward_thread(void *context)
 {
 	struct share_pump *pump = context;
 
 	for (;;) {
-		ssize_t n = read(pump->port, pump->stream + pump->used, STREAM_SIZE - pump->used);
-		size_t from = pump->used;
-		size_t end;
+		size_t size;
+		uint8_t *space = share_stream_space(&pump->stream, &size);
+		ssize_t n = read(pump->port, space, size);
+		struct frame frame;
+		const uint8_t *payload;
+		int r;
 
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
@@ -409,25 +349,15 @@ static void *backward_thread(void *context)
 			break;
 		/* No host end: it may come back, and nothing tells when. */
 		if (n == 0) {
-			if (usleep(10000) < 0 && errno != EINTR)
-				break;
+			(void)usleep(10000);
 			continue;
 		}
-		pump->used += (size_t)n;
-		end = find_end_of_server(pump, from);
-		if (end) {
-			memmove(pump->stream, pump->stream + end, pump->used - end);
-			pump->used -= end;
-			pump->nonce = 0;
-			pump->lost = false;
-		}
-		if (!pump->lost && take_stream(pump) < 0) {
+		share_stream_fed(&pump->stream, (size_t)n);
+		while ((r = share_stream_next(&pump->stream, &frame, &payload)) > 0)
+			take_frame(pump, &frame, payload);
+		if (r < 0)
 			log_error("share", "the host sent something that is no frame; "
 					   "the share stops until its server is started again");
-			pump->lost = true;
-		}
-		if (pump->lost)
-			keep_tail(pump);
 	}
 	log_error("share", "read the port: %s", strerror(errno));
 	(void)pthread_mutex_lock(&pump->lock);
@@ -469,7 +399,7 @@ struct share_pump *share_pump_start(int port_fd, struct err *err)
 	list_init(&pump->notifies);
 	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
 		pump->mounts[i] = (struct pump_mount){.pump = pump, .number = i, .fuse = -1};
-	pump->stream = xmalloc(STREAM_SIZE);
+	share_stream_init(&pump->stream);
 	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
 	if (file_set_nonblock(port_fd, false, err) < 0 ||
 	    start_thread(backward_thread, pump, err) < 0 ||

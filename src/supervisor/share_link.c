@@ -9,11 +9,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define RESTARTS_MAX 5
 #define ORPHANS_NAME "orphans"
+#ifndef __linux__
+#define STATE_NAME "share.state"
+#endif
 
 /* The server's descriptors. */
 enum {
@@ -21,6 +25,7 @@ enum {
 	SERVER_PROJECT = 4,
 	SERVER_ORPHANS = 5,
 	SERVER_HIDDEN = 6,
+	SERVER_STATE = 7,
 };
 
 struct share_link {
@@ -28,7 +33,8 @@ struct share_link {
 	struct share_link_spec spec;
 	int project_fd;
 	int orphans_fd;
-	pid_t pid; /* 0: none */
+	int state_fd; /* the server's memory, for the next one (share_state.h) */
+	pid_t pid;    /* 0: none */
 	unsigned restarts;
 	void (*failed)(void *ctx, const char *text);
 	void *ctx;
@@ -46,6 +52,24 @@ static int open_orphans(int data_dir, const struct guest_ids *ids, int *ret_fd, 
 	if (fd < 0 || (geteuid() == 0 && fchown(fd, ids->host_uid, ids->host_gid) < 0))
 		return err_sys(err, ORPHANS_NAME);
 	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int open_state(int data_dir, int *ret_fd, struct err *err)
+{
+#ifdef __linux__
+	int fd = memfd_create("share state", MFD_CLOEXEC);
+
+	(void)data_dir;
+#else
+	int fd =
+	    openat(data_dir, STATE_NAME, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	(void)unlinkat(data_dir, STATE_NAME, 0);
+#endif
+	if (fd < 0)
+		return err_sys(err, "make room for the share server's state");
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -67,11 +91,13 @@ static int start_server(struct share_link *share, struct err *err)
 			      (char[]){"6"},
 			      (char[]){"--guest"},
 			      guest,
+			      (char[]){"--state"},
+			      (char[]){"7"},
 			      NULL};
 	const struct spawn_fd fds[] = {
 	    {share->spec.port_fd, SERVER_PORT},	 {share->project_fd, SERVER_PROJECT},
 	    {share->orphans_fd, SERVER_ORPHANS}, {share->spec.data_dir, SERVER_HIDDEN},
-	    {log_fd(), STDERR_FILENO},
+	    {share->state_fd, SERVER_STATE},	 {log_fd(), STDERR_FILENO},
 	};
 	const struct spawn spawn = {
 	    .program = self,
@@ -120,14 +146,18 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 {
 	struct share_link *share = xcalloc(1, sizeof(*share));
 
-	*share = (struct share_link){
-	    .spec = *spec, .failed = failed, .ctx = ctx, .project_fd = -1, .orphans_fd = -1};
+	*share = (struct share_link){.spec = *spec,
+				     .failed = failed,
+				     .ctx = ctx,
+				     .project_fd = -1,
+				     .orphans_fd = -1,
+				     .state_fd = -1};
 	(void)uv_signal_init(loop, &share->child);
 	share->child.data = share;
 	(void)uv_signal_start(&share->child, on_child, SIGCHLD);
 	if (file_open_dir(AT_FDCWD, spec->project->root, &share->project_fd, err) < 0 ||
 	    open_orphans(spec->data_dir, spec->ids, &share->orphans_fd, err) < 0 ||
-	    start_server(share, err) < 0) {
+	    open_state(spec->data_dir, &share->state_fd, err) < 0 || start_server(share, err) < 0) {
 		share_link_free(share);
 		return -1;
 	}
@@ -150,6 +180,7 @@ void share_link_free(struct share_link *share)
 	}
 	cleanup_close(&share->project_fd);
 	cleanup_close(&share->orphans_fd);
+	cleanup_close(&share->state_fd);
 	(void)uv_signal_stop(&share->child);
 	uv_close((uv_handle_t *)&share->child, on_closed);
 }
