@@ -25,7 +25,10 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define FAREWELL_MS 1000
+#define FAREWELL_MS  1000
+#define CONFIGURE_MS 60000 /* a first boot under emulation takes a few seconds */
+
+struct job;
 
 struct agent {
 	const struct options *options;
@@ -41,6 +44,8 @@ struct agent {
 	bool replied; /* which are the answer to the request, behind what sessions had to say */
 	bool late;    /* or when it took too long to write them */
 	bool busy;    /* a worker is running */
+	struct loop_timer patience;
+	struct job *configuring; /* whose answer is still waited for */
 	int status;
 };
 
@@ -50,6 +55,7 @@ struct job {
 	uint32_t id;
 	uint32_t generation;
 	bool configures; /* else it syncs */
+	bool answered;	 /* with the news that it takes too long */
 	struct message_configure configure;
 	struct err err;
 };
@@ -105,17 +111,31 @@ static void job_done(void *arg)
 	struct agent *agent = job->agent;
 
 	agent->busy = false;
+	loop_timer_stop(&agent->patience);
 	if (job->configures && job->err.code == ERR_NONE) {
 		take_configuration(&agent->sessions, &job->configure);
 		if (agent->sessions.cgroup < 0)
 			agent->sessions.cgroup = provision_open_cgroup();
 	}
-	if (job->generation == link_generation(agent->link))
+	if (!job->answered && job->generation == link_generation(agent->link))
 		reply(agent, job->id, job->err.code == ERR_NONE ? PROTO_OK : PROTO_FAILED,
 		      job->err.text);
 	if (job->configures)
 		message_configure_done(&job->configure);
 	free(job);
+}
+
+/* The worker may come back yet: then sessions find a guest that is set up after all. */
+static void on_impatient(struct loop_timer *timer)
+{
+	struct agent *agent = list_entry(timer, struct agent, patience);
+	struct job *job = agent->configuring;
+
+	job->answered = true;
+	if (job->generation == link_generation(agent->link))
+		reply(agent, job->id, PROTO_FAILED,
+		      "the guest is not set up after a minute; most likely the host does not serve "
+		      "the project's directory to it");
 }
 
 static void start_job(struct agent *agent, struct job *job)
@@ -126,6 +146,9 @@ static void start_job(struct agent *agent, struct job *job)
 	job->generation = link_generation(agent->link);
 	if (worker_run(agent->loop, job_work, job_done, job, &err) == 0) {
 		agent->busy = true;
+		agent->configuring = job;
+		if (job->configures)
+			loop_timer_start(agent->loop, &agent->patience, CONFIGURE_MS);
 		return;
 	}
 	reply(agent, job->id, PROTO_NO_RESOURCES, err.text);
@@ -291,6 +314,8 @@ int agent_run(const struct options *options, const char *boot_error)
 	sessions_init(&agent.sessions, agent.loop);
 	agent.sessions.as_self = options->mode == AGENT_FAKE;
 	agent.shares.port_fd = options->share_fd;
+	loop_timer_init(&agent.patience);
+	agent.patience.fire = on_impatient;
 	loop_timer_init(&agent.farewell);
 	agent.farewell.fire = on_late;
 	hello_make(&hello);

@@ -46,7 +46,7 @@ static void normalize(const char *name, char out[NAME_MAX_LENGTH + 1])
 			in_codeset = *c == '.';
 		else if (in_codeset && !isalnum((unsigned char)*c))
 			continue;
-		out[used++] = in_codeset ? (char)tolower((unsigned char)*c) : *c;
+		out[used++] = (char)(in_codeset ? tolower((unsigned char)*c) : *c);
 	}
 	out[used] = '\0';
 }
