@@ -44,6 +44,11 @@ static int lock_or_connect(int data_dir, int *ret_lock, struct client **ret_clie
 		if (live_read(data_dir, &live, err) == 0 && live.socket &&
 		    client_dial(live.socket, ret_client, err) == 0)
 			return 0;
+		/* It answers, and will not understand us later either. */
+		if (err->code == ERR_PROTOCOL)
+			return err_wrap(err,
+					"the VM was started by another dxvm (`kill %ld` stops it)",
+					(long)live.pid);
 		if (waited >= LOOK_LIMIT_MS)
 			return err_wrap(err,
 					"the VM's supervisor (pid %ld) lives but does not answer",

@@ -350,7 +350,9 @@ static int loop(struct session *session, int signals, struct err *err)
 		    !session->exited && !session->rejected)
 			return -1;
 		send_input(session);
-		if (!session->channel && !session->exited && !session->rejected)
+		/* What came before the loss is still shown. */
+		if (!session->channel && !session->exited && !session->rejected &&
+		    !output_waits(session))
 			return err_set(err, ERR_GUEST,
 				       "the guest ended the session without a status; it may have "
 				       "been stopped (see `dxvm status`)");

@@ -266,6 +266,11 @@ void control_ready(struct control *control, const char *failure)
 	each_client(client, control) answer_ready(client);
 }
 
+void control_not_ready(struct control *control)
+{
+	control->ready = false;
+}
+
 uint32_t control_session_count(const struct control *control)
 {
 	return control->sessions;

@@ -33,6 +33,8 @@ void control_note(struct control *control, const char *text);
 /* Answers every client that waits for the guest, now and from now on: ready (text NULL), or why
  * not. */
 void control_ready(struct control *control, const char *failure);
+/* An agent that was restarted is set up anew: who asks from now on waits. */
+void control_not_ready(struct control *control);
 /* Answers those that wait for the stop, takes no new clients, and calls `drained` when every answer
  * was written or `limit_ms` have passed. */
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx));

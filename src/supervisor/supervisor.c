@@ -151,6 +151,7 @@ static void on_hello(void *ctx, const struct mux_hello *hello)
 		 (unsigned long long)(hello->uptime_ns / 1000000));
 	if (s->state == STATE_STARTING || s->state == STATE_READY) {
 		set_state(s, STATE_CONFIGURING);
+		control_not_ready(s->control);
 		control_progress(s->control, "setting up the guest");
 	}
 }
