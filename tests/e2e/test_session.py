@@ -1,8 +1,11 @@
 """Sessions: what a command in the guest gets, and what comes back of it."""
 import hashlib
 import os
+import pathlib
+import resource
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -49,6 +52,28 @@ def test_a_megabyte_of_arguments(project):
     assert done.stdout.split() == [b"1000000"], done.stderr
 
 
+def test_a_mebibyte_of_arguments_and_environment_with_every_byte_but_nul(project):
+    every = bytes(range(1, 256))
+    words = [(b"%05d" % number + every * 4)[:1000] for number in range(550)]
+    names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy", "NO_COLOR")
+    values = [name.encode() + every * 360 for name in names]
+    project.environment.update(zip(names, map(os.fsdecode, values)))
+    assert sum(map(len, words + values)) > 1 << 20
+    script = "".join(f'printf %s "${name}";' for name in names)
+    done = project.run("exec", "sh", "-c", f'printf %s "$@" | sha256sum; {{ {script} }} | sha256sum',
+                       "sh", *words)
+    assert done.stdout.split()[::2] == [hashlib.sha256(b"".join(data)).hexdigest().encode()
+                                        for data in (words, values)], done.stderr
+
+
+def test_arguments_over_the_limit_are_refused_with_the_limit(project):
+    done = project.run("exec", "true", *[b"x" * 100_000 for _ in range(21)],
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK,
+                                                             (64 << 20, 64 << 20)))
+    assert done.returncode == 2
+    assert b"the arguments and environment are more than 2097152 bytes" in done.stderr
+
+
 def test_the_command_runs_where_the_user_stands(project):
     deep = project.root / "a" / "b c"
     deep.mkdir(parents=True)
@@ -85,6 +110,76 @@ def test_output_then_exit_is_never_cut(project):
     for _ in range(40):
         done = project.run("exec", "sh", "-c", script)
         assert len(done.stdout) == 65536 + 3 and done.stdout.endswith(b"end")
+
+
+def test_the_output_of_many_short_commands_is_whole(project):
+    """DXVM_TEST_COMMANDS=10000 for a longer look."""
+    assert project.run("start").returncode == 0
+    for number in range(int(os.environ.get("DXVM_TEST_COMMANDS", "300"))):
+        size = number * 37 % 9000
+        done = project.run("exec", "sh", "-c",
+                           f"printf %0{size}d 0; printf err >&2; printf '|%s' {number}")
+        expected = b"0" * max(size, 1) + b"|%d" % number
+        assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"err")
+
+
+def test_a_hundred_mebibytes_each_way_arrive_as_they_were(project):
+    block = os.urandom(1 << 20)
+    path = project.root / "hundred"
+    with path.open("wb") as file:
+        for number in range(100):
+            file.write(number.to_bytes(4, "big") + block[4:])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        done = project.run("exec", "sha256sum", stdin=file, timeout=250)
+    assert done.stdout.split()[0].decode() == digest
+    child = project.popen("exec", "cat", "hundred", stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE)
+    came = hashlib.file_digest(child.stdout, "sha256").hexdigest()
+    assert child.wait(60) == 0 and came == digest
+
+
+def status_numbers(pid, *names):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [int(line.split()[1]) for line in lines if line.startswith(names)]
+
+
+def resident(pid):
+    """Anonymous memory of a process in KiB: what it holds, not the programs it maps."""
+    return status_numbers(pid, "RssAnon:")[0]
+
+
+def switches(pid):
+    """How often a process gave the processor away."""
+    return sum(status_numbers(pid, "voluntary_ctxt", "nonvoluntary_ctxt"))
+
+
+def test_a_reader_that_stops_costs_bounded_memory_and_delays_nobody(project):
+    """A reader that is away for long is like this one: nothing moves any more."""
+    assert project.run("exec", "true").returncode == 0
+    others = project.processes()[:2]
+    before = [resident(pid) for pid in others]
+    slow = project.popen("exec", "seq", "1", "3000000", stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE)
+    came = os.read(slow.stdout.fileno(), 1000)
+    seen = []
+
+    def nothing_moves():
+        seen.append([switches(pid) for pid in (*others, slow.pid)])
+        return len(seen) > 10 and seen[-1] == seen[-10]
+
+    wait_until(nothing_moves, "nothing moves any more")
+    started = time.monotonic()
+    assert project.run("exec", "echo", "quick").stdout == b"quick\n"
+    assert time.monotonic() - started < 5
+    for _ in range(50):  # now and then a kilobyte
+        came += os.read(slow.stdout.fileno(), 1024)
+        time.sleep(0.01)
+    grown = [resident(pid) - was for pid, was in zip(others, before)]
+    assert max(*grown, resident(slow.pid)) < 2048, grown
+    came += slow.stdout.read()
+    assert slow.wait(30) == 0
+    assert came == b"".join(b"%d\n" % number for number in range(1, 3_000_001))
 
 
 def test_a_background_process_does_not_hold_the_session(project):
@@ -135,6 +230,22 @@ def test_the_session_of_a_killed_client_ends(project):
     child.kill()
     child.wait(20)
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the command ended", 20)
+
+
+def test_a_locale_the_guest_does_not_have_gives_no_warnings(project):
+    project.environment.update(LANG="xx_YY.UTF-8", LC_ALL="xx_YY.UTF-8", LC_TIME="zz_ZZ")
+    done = project.run("-q", "exec", "perl", "-e", "print $ENV{LANG}, $ENV{LC_ALL} // '-'")
+    assert (done.stdout, done.stderr) == (b"C.UTF-8-", b"")
+
+
+def test_a_terminal_the_guest_does_not_know_becomes_one_it_knows(project):
+    project.environment["TERM"] = "no-such-terminal"
+    child = project.terminal("exec", "sh", "-c", "echo =$TERM=; tput cols")
+    child.expect_exact("=xterm-256color=")
+    child.expect_exact("80")
+    child.wait()
+    assert child.exitstatus == 0
+    assert b"TERM=no-such-terminal" in project.run("exec", "env").stdout  # no terminal: as it is
 
 
 def test_environment_that_goes_along(project):
