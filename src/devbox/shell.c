@@ -1,0 +1,287 @@
+/*
+ * Theory of operation. The start-up file lies in a directory of its own in $TMPDIR and removes that
+ * first thing: shells have read it, or hold it open, by then. This process becomes the shell, so
+ * that signals, job control and the exit status are the shell's own.
+ */
+#include "devbox/shell.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "devbox/quote.h"
+#include "devbox/scripts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RC_MAX	 ((size_t)8 << 20)
+#define BASH	 "/bin/bash"
+#define POSIX_SH "/bin/sh"
+#define REFRESH	 "eval \"$(dxvm-devbox shell --print-env)\" && hash -r"
+
+enum shell_kind shell_kind(const char *program)
+{
+	static const struct {
+		const char *name;
+		enum shell_kind kind;
+	} known[] = {
+	    {"bash", SHELL_BASH},  {"zsh", SHELL_ZSH},	 {"fish", SHELL_FISH}, {"ksh", SHELL_POSIX},
+	    {"dash", SHELL_POSIX}, {"ash", SHELL_POSIX}, {"sh", SHELL_POSIX},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcmp(path_base(program), known[i].name) == 0)
+			return known[i].kind;
+	return SHELL_OTHER;
+}
+
+/* The start-up file in the making, and how its shell quotes. */
+struct rc {
+	struct buf buf;
+	bool full; /* something did not fit */
+	int (*quote)(struct buf *buf, const char *text);
+};
+
+static void put(struct rc *rc, const char *text)
+{
+	rc->full = buf_append_string(&rc->buf, text) < 0 || rc->full;
+}
+
+/* `text` quoted, between two that are not. */
+static void put_quoted(struct rc *rc, const char *before, const char *text, const char *after)
+{
+	put(rc, before);
+	rc->full = rc->quote(&rc->buf, text) < 0 || rc->full;
+	put(rc, after);
+}
+
+static void put_own_rc(struct rc *rc, enum shell_kind kind, const char *own_rc)
+{
+	put_quoted(rc, "if [ -f ", own_rc, " ]; then\n");
+	if (kind == SHELL_ZSH) {
+		auto_free char *dir = xstrdup(own_rc);
+		char *slash = strrchr(dir, '/');
+
+		if (slash)
+			*slash = '\0';
+		put_quoted(rc, "  export ZDOTDIR=", dir, "\n");
+	}
+	put_quoted(rc, "  . ", own_rc, "\nfi\n");
+}
+
+static void put_prompt(struct rc *rc, enum shell_kind kind)
+{
+	put(rc, kind == SHELL_FISH ? "if not set -q devbox_no_prompt\n"
+				     "  functions -c fish_prompt __devbox_fish_prompt_orig\n"
+				     "  function fish_prompt\n"
+				     "    echo \"(devbox)\" (__devbox_fish_prompt_orig)\n"
+				     "  end\n"
+				     "end\n"
+				   : "if [ -z \"$DEVBOX_NO_PROMPT\" ]; then\n"
+				     "  export PS1=\"(devbox) $PS1\"\n"
+				     "fi\n");
+}
+
+static void put_hook(struct rc *rc, const struct project *project, enum shell_kind kind)
+{
+	auto_free char *hook = scripts_path(project, SCRIPTS_HOOK);
+
+	put(rc, kind == SHELL_FISH ? "set working_dir $PWD\n" : "working_dir=\"$PWD\"\n");
+	put_quoted(rc, "cd ", project->root, " || exit\n");
+	put_quoted(rc, ". ", hook, "\n");
+	put(rc, "cd \"$working_dir\" || exit\n");
+}
+
+static void put_aliases(struct rc *rc, const struct project *project)
+{
+	const struct json *aliases = project->config.aliases;
+	auto_vars struct vars sorted = {.count = 0};
+
+	for (size_t i = 0; aliases && i < aliases->count; i++)
+		vars_set(&sorted, aliases->items[i]->name, config_text(aliases->items[i]));
+	for (size_t i = 0; i < sorted.count; i++) {
+		put(rc, "alias ");
+		put(rc, sorted.list[i].name);
+		put_quoted(rc, "=", sorted.list[i].value, "\n");
+	}
+}
+
+static void put_refresh(struct rc *rc, const struct project *project, enum shell_kind kind)
+{
+	if (kind == SHELL_FISH)
+		return; /* its exports are not fish's language */
+	put(rc, "if ! type refresh >/dev/null 2>&1; then\n  export ");
+	put(rc, project->refresh);
+	put_quoted(rc, "=", REFRESH, "\n");
+	put_quoted(rc, "  alias refresh=", REFRESH, "\nfi\n");
+}
+
+char *shell_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
+	       const char *own_rc, const char *cleanup)
+{
+	struct rc rc = {.quote = kind == SHELL_FISH ? quote_single_fish : quote_single};
+	auto_free char *history = project_local(project, "shell_history");
+	char *text;
+
+	buf_init(&rc.buf, RC_MAX);
+	if (cleanup)
+		put_quoted(&rc, "command rm -rf -- ", cleanup, "\n");
+	if (own_rc && kind != SHELL_FISH)
+		put_own_rc(&rc, kind, own_rc);
+	rc.full = quote_exports(&rc.buf, vars) < 0 || rc.full;
+	if (kind == SHELL_FISH)
+		put(&rc, "set fish_history devbox\n");
+	else
+		put_quoted(&rc, "HISTFILE=", history, "\n");
+	put_prompt(&rc, kind);
+	put_hook(&rc, project, kind);
+	put_aliases(&rc, project);
+	put_refresh(&rc, project, kind);
+	text = rc.full ? NULL : buf_take_string(&rc.buf);
+	buf_done(&rc.buf);
+	return text;
+}
+
+/* The user's own start-up file, or NULL. The caller's. */
+static char *own_rc_path(enum shell_kind kind, const char *program)
+{
+	const char *home = getenv("HOME");
+	const char *zdotdir = getenv("ZDOTDIR");
+	const char *env = getenv("ENV");
+
+	switch (kind) {
+	case SHELL_BASH:
+		return home ? path_join(home, ".bashrc") : NULL;
+	case SHELL_ZSH:
+		if (zdotdir && *zdotdir)
+			return path_join(zdotdir, ".zshrc");
+		return home ? path_join(home, ".zshrc") : NULL;
+	case SHELL_POSIX:
+		if (strcmp(path_base(program), "ksh") == 0)
+			return home ? path_join(home, ".kshrc") : NULL;
+		return env && *env ? xstrdup(env) : NULL;
+	case SHELL_FISH:
+	case SHELL_OTHER:
+		break;
+	}
+	return NULL;
+}
+
+static int write_rc(const char *dir, const char *name, const char *text, struct err *err)
+{
+	auto_free char *path = path_join(dir, name);
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(err, "%s", path);
+	return file_write_all(fd, text, strlen(text), err);
+}
+
+/* zsh looks for this one in our directory too: it leads to the user's. */
+static int write_zshenv(const char *dir, const char *own_rc, struct err *err)
+{
+	auto_buf struct buf buf;
+	auto_free char *text = NULL;
+	auto_free char *own =
+	    own_rc ? xasprintf("%.*senv", (int)(strlen(own_rc) - 2), own_rc) : NULL;
+
+	buf_init(&buf, RC_MAX);
+	if (own && (buf_append_string(&buf, "[ ! -f ") < 0 || quote_single(&buf, own) < 0 ||
+		    buf_append_string(&buf, " ] || . ") < 0 || quote_single(&buf, own) < 0))
+		return err_set(err, ERR_INVALID, "%s is too long a path", own);
+	text = buf_take_string(&buf);
+	return write_rc(dir, ".zshenv", text, err);
+}
+
+/* A directory with the start-up file, whose path is *ret_path. */
+static int make_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
+		   const char *program, char **ret_dir, char **ret_path, struct err *err)
+{
+	const char *name = kind == SHELL_ZSH ? ".zshrc" : "shellrc";
+	const char *tmp = getenv("TMPDIR");
+	auto_free char *dir = path_join(tmp && *tmp == '/' ? tmp : "/tmp", "dxvm-XXXXXX");
+	auto_free char *own = own_rc_path(kind, program);
+	auto_free char *text = NULL;
+
+	if (!mkdtemp(dir))
+		return err_sys(err, "make a directory for the shell's start-up file");
+	text = shell_rc(project, vars, kind, own, dir);
+	if (!text)
+		return err_set(err, ERR_INVALID, "the environment and hook are more than %zu bytes",
+			       RC_MAX);
+	if (write_rc(dir, name, text, err) < 0 ||
+	    (kind == SHELL_ZSH && write_zshenv(dir, own, err) < 0))
+		return -1;
+	*ret_path = path_join(dir, name);
+	*ret_dir = take_ptr(&dir);
+	return 0;
+}
+
+static int become(const char *program, char *const *words, char *const *environment,
+		  struct err *err)
+{
+	(void)execve(program, words, environment);
+	return err_sys(err, "run the shell %s", program);
+}
+
+static const char *user_shell(void)
+{
+	const char *shell = getenv("SHELL");
+
+	if (shell && shell[0] == '/')
+		return shell;
+	return access(BASH, X_OK) == 0 ? BASH : POSIX_SH;
+}
+
+int shell_become(const struct project *project, struct vars *vars, struct err *err)
+{
+	auto_free char *program = xstrdup(user_shell());
+	const enum shell_kind kind = shell_kind(program);
+	auto_free char *dir = NULL;
+	auto_free char *rc = NULL;
+	auto_free char *source = NULL;
+	static char rcfile[] = "--rcfile";
+	static char command[] = "-C";
+	char *words[4] = {program};
+	int result;
+
+	vars_set(vars, "SHELL", program);
+	if (kind != SHELL_OTHER && make_rc(project, vars, kind, program, &dir, &rc, err) < 0)
+		return -1;
+	switch (kind) {
+	case SHELL_BASH:
+		words[1] = rcfile;
+		words[2] = rc;
+		break;
+	case SHELL_ZSH:
+		vars_set(vars, "ZDOTDIR", dir);
+		break;
+	case SHELL_FISH:
+		source = xasprintf(". %s", rc);
+		words[1] = command;
+		words[2] = source;
+		break;
+	case SHELL_POSIX:
+		vars_set(vars, "ENV", rc);
+		break;
+	case SHELL_OTHER:
+		break;
+	}
+	char **environment = vars_to_environ(vars);
+	result = become(program, words, environment, err);
+	vars_free_environ(environment);
+	return result;
+}
+
+int shell_become_plain(struct err *err)
+{
+	extern char **environ;
+	const char *program = user_shell();
+	auto_free char *name = xasprintf("-%s", path_base(program));
+	char *const words[] = {name, NULL};
+
+	return become(program, words, environ, err);
+}
