@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_SIZE  ((size_t)PROTO_FRAME_HEADER + 8)
-#define STREAM_SIZE ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define HELLO_SIZE  ((size_t)PROTO_FRAME_HEADER + 8 + 1)
+#define STREAM_SIZE ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX + 1)
 
 void share_stream_init(struct share_stream *stream)
 {
@@ -26,6 +26,7 @@ static void drop(struct share_stream *stream, size_t length)
 	memmove(stream->bytes, stream->bytes + length, stream->used - length);
 	stream->used -= length;
 	stream->taken = 0;
+	stream->searched -= length < stream->searched ? length : stream->searched;
 }
 
 uint8_t *share_stream_space(struct share_stream *stream, size_t *ret_size)
@@ -47,54 +48,69 @@ static uint64_t get_be64(const uint8_t *at)
 	return value;
 }
 
-/* The hello of the server we hear, which none but the next one says again. Looks at the bytes from
- * `from` on; 0, or how many bytes of the stream it ends. */
-static size_t find_end_of_server(const struct share_stream *stream, size_t from)
+/* Looks for the hello of the server we hear, which none but the next one says again, where it can
+ * begin: from what is taken to `end`. Goes on behind it if it is there: what was before it is half
+ * a frame. */
+static bool skip_to_next_server(struct share_stream *stream, size_t end)
 {
+	size_t from = stream->searched > stream->taken ? stream->searched : stream->taken;
 	uint8_t hello[HELLO_SIZE];
-	size_t back = from < HELLO_SIZE - 1 ? from : HELLO_SIZE - 1;
 	const uint8_t *found;
 
 	if (stream->nonce == 0)
-		return 0;
+		return false;
+	end = end + HELLO_SIZE - 1 < stream->used ? end + HELLO_SIZE - 1 : stream->used;
+	if (end < from + HELLO_SIZE)
+		return false;
 	frame_encode(&(struct frame){.type = SHARE_SERVER_HELLO, .length = 8}, hello);
 	for (int i = 0; i < 8; i++)
 		hello[PROTO_FRAME_HEADER + i] = (uint8_t)(stream->nonce >> (56 - 8 * i));
-	found =
-	    memmem(stream->bytes + from - back, stream->used - from + back, hello, sizeof(hello));
-	return found ? (size_t)(found - stream->bytes) + sizeof(hello) : 0;
+	hello[HELLO_SIZE - 1] = PROTO_FRAME_END;
+	found = memmem(stream->bytes + from, end - from, hello, sizeof(hello));
+	if (!found) {
+		stream->searched = end - (HELLO_SIZE - 1);
+		return false;
+	}
+	stream->taken = (size_t)(found - stream->bytes) + sizeof(hello);
+	stream->nonce = 0;
+	stream->lost = false;
+	return true;
 }
 
 void share_stream_fed(struct share_stream *stream, size_t length)
 {
-	size_t from = stream->used;
-	size_t end;
-
 	stream->used += length;
-	end = find_end_of_server(stream, from);
-	if (end) {
-		drop(stream, end);
-		stream->nonce = 0;
-		stream->lost = false;
-	}
 }
 
 int share_stream_next(struct share_stream *stream, struct frame *ret_frame,
 		      const uint8_t **ret_payload)
 {
-	const uint8_t *at = stream->bytes + stream->taken;
-	size_t left = stream->used - stream->taken;
+	const uint8_t *at;
+	size_t left;
+	size_t size = 0;
 
-	if (stream->lost || left < PROTO_FRAME_HEADER)
-		return 0;
-	if (!frame_decode(at, SHARE_PAYLOAD_MAX, ret_frame)) {
+	do {
+		at = stream->bytes + stream->taken;
+		left = stream->used - stream->taken;
+		if (left < PROTO_FRAME_HEADER)
+			return 0;
+		size = 0;
+		if (!stream->lost && frame_decode(at, SHARE_PAYLOAD_MAX, ret_frame))
+			size = PROTO_FRAME_HEADER + ret_frame->length + 1;
+		/* Half a frame that the next server's hello filled up. */
+		if (size > 0 && left >= size && at[size - 1] != PROTO_FRAME_END)
+			size = 0;
+	} while (skip_to_next_server(stream, size ? stream->taken + size : stream->used));
+	if (size == 0) {
+		bool news = !stream->lost;
+
 		stream->lost = true;
-		return -1;
+		return news ? -1 : 0;
 	}
-	if (left - PROTO_FRAME_HEADER < ret_frame->length)
+	if (left < size)
 		return 0;
 	*ret_payload = at + PROTO_FRAME_HEADER;
-	stream->taken += PROTO_FRAME_HEADER + ret_frame->length;
+	stream->taken += size;
 	if (ret_frame->type == SHARE_SERVER_HELLO && ret_frame->length == 8)
 		stream->nonce = get_be64(*ret_payload);
 	return 1;

@@ -5,7 +5,8 @@
  *
  * A server that dies may leave half a frame behind. The next one starts with the hello of the dead
  * one, whose nonce only it and we know, and then says its own: found in the middle of a frame, that
- * is the end of the frame, which is thrown away.
+ * is the end of the frame, which is thrown away. A hello that has only begun to arrive cannot pass
+ * as the missing end of a frame, because the byte that ends frames is nowhere in it but at its end.
  */
 #include "wire/frame.h"
 
@@ -16,9 +17,10 @@
 struct share_stream {
 	uint8_t *bytes;
 	size_t used;
-	size_t taken;	/* of `used`, handed out */
-	uint64_t nonce; /* of the server we hear; 0: none yet */
-	bool lost;	/* what comes is no stream of frames; only the next server can end that */
+	size_t taken;	 /* of `used`, handed out */
+	size_t searched; /* up to here no hello of the server we hear begins */
+	uint64_t nonce;	 /* of the server we hear; 0: none yet */
+	bool lost;	 /* what comes is no stream of frames; only the next server can end that */
 };
 
 void share_stream_init(struct share_stream *stream);

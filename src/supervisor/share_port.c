@@ -10,7 +10,7 @@
 #define HELLO_SIZE	 (PROTO_FRAME_HEADER + 8)
 #define IN_MAX		 ((size_t)PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
 #define OUT_FULL	 ((size_t)256 << 10) /* past it no request is taken */
-#define OUT_MAX		 (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX)
+#define OUT_MAX		 (OUT_FULL + PROTO_FRAME_HEADER + SHARE_PAYLOAD_MAX + 4096)
 #define NOTICES_AT_ONCE	 512 /* and then no more until so many ms have passed */
 #define NOTICES_EVERY_MS 20
 #define FEED_MAX	 ((size_t)256 << 10)
@@ -26,35 +26,46 @@ static void put(struct share_port *port, uint8_t type, uint32_t channel, const v
 
 	frame_encode(&(struct frame){.type = type, .channel = channel, .length = (uint32_t)length},
 		     header);
-	/* Cannot fail: OUT_MAX leaves room for the one answer made after OUT_FULL. */
+	/* Cannot fail: OUT_MAX leaves room for the one answer made after OUT_FULL, and some words.
+	 */
 	(void)buf_append(&port->out, header, sizeof(header));
 	(void)buf_append(&port->out, payload, length);
+	(void)buf_append(&port->out, (uint8_t[]){PROTO_FRAME_END}, 1);
 }
 
-static void hello_bytes(uint8_t type, uint64_t nonce, uint8_t *ret_bytes)
+static void put_nonce(uint8_t *at, uint64_t nonce)
 {
-	frame_encode(&(struct frame){.type = type, .length = 8}, ret_bytes);
 	for (int i = 0; i < 8; i++)
-		ret_bytes[PROTO_FRAME_HEADER + i] = (uint8_t)(nonce >> (56 - 8 * i));
+		at[i] = (uint8_t)(nonce >> (56 - 8 * i));
+}
+
+static void say_hello(struct share_port *port, uint64_t nonce)
+{
+	uint8_t payload[8];
+
+	put_nonce(payload, nonce);
+	put(port, SHARE_SERVER_HELLO, 0, payload, sizeof(payload));
+}
+
+uint64_t share_port_nonce(uint64_t random)
+{
+	for (int i = 0; i < 64; i += 8)
+		if ((random >> i & 0xff) == PROTO_FRAME_END)
+			random ^= (uint64_t)1 << i;
+	return random;
 }
 
 void share_port_init(struct share_port *port, struct share *const *shares, uint64_t nonce,
 		     const uint64_t previous[2])
 {
-	uint8_t hello[HELLO_SIZE];
-
 	*port = (struct share_port){.shares = shares, .nonce = nonce};
 	buf_init(&port->in, IN_MAX);
 	buf_init(&port->out, OUT_MAX);
 	buf_init(&port->reply, SHARE_PAYLOAD_MAX);
-	for (int i = 0; i < 2; i++) {
-		if (!previous[i])
-			continue;
-		hello_bytes(SHARE_SERVER_HELLO, previous[i], hello);
-		(void)buf_append(&port->out, hello, sizeof(hello));
-	}
-	hello_bytes(SHARE_SERVER_HELLO, nonce, hello);
-	(void)buf_append(&port->out, hello, sizeof(hello));
+	for (int i = 0; i < 2; i++)
+		if (previous[i])
+			say_hello(port, previous[i]);
+	say_hello(port, nonce);
 }
 
 void share_port_done(struct share_port *port)
@@ -81,7 +92,8 @@ static void sync_up(struct share_port *port)
 	uint8_t hello[HELLO_SIZE];
 	const uint8_t *found;
 
-	hello_bytes(SHARE_AGENT_HELLO, port->nonce, hello);
+	frame_encode(&(struct frame){.type = SHARE_AGENT_HELLO, .length = 8}, hello);
+	put_nonce(hello + PROTO_FRAME_HEADER, port->nonce);
 	found = memmem(data, length, hello, sizeof(hello));
 	if (found) {
 		buf_consume(&port->in, (size_t)(found - data) + sizeof(hello));

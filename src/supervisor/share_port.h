@@ -28,6 +28,9 @@ struct share_port {
 	bool quiesced;	      /* it has said that nothing is outstanding */
 };
 
+/* A nonce from random bits. */
+uint64_t share_port_nonce(uint64_t random);
+
 /* Starts with the hello. `previous` are the nonces of the one or two servers before us that the
  * agent may hear on this link (0: none): it takes its own as the end of whatever frame that server
  * left unfinished. */

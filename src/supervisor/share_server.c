@@ -338,6 +338,7 @@ static int start(struct server *server, struct err *err)
 	}
 	if (getrandom(&server->nonce, sizeof(server->nonce), 0) != sizeof(server->nonce))
 		return err_sys(err, "random numbers");
+	server->nonce = share_port_nonce(server->nonce);
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (server->used[i] && open_share(server, i, err) < 0)
 			return -1;

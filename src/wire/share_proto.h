@@ -1,8 +1,9 @@
 #pragma once
 /*
  * The share port: what travels between the share server on the host and the agent's pump, on a
- * virtio-serial port of its own. Frames have the header of frame.h (channel = number of the share,
- * no end byte) and a larger payload limit; FUSE messages travel as the kernel wrote them, in the
+ * virtio-serial port of its own. Frames have the header of frame.h (channel = number of the share)
+ * and a larger payload limit; those of the host end with the byte PROTO_FRAME_END, which is in no
+ * byte of a nonce; FUSE messages travel as the kernel wrote them, in the
  * guest's byte order, which is little-endian on every machine we run.
  *
  * (Re)connecting. Reads of a virtio-serial port do not tell that the host end was replaced

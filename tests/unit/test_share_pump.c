@@ -1,0 +1,266 @@
+/* The guest's end of the share port: which request is sent when, and what is a frame. */
+#include "agent/share_queue.h"
+#include "agent/share_stream.h"
+#include "unit/test.h"
+#include "wire/proto.h"
+#include "wire/share_proto.h"
+
+#include <stdlib.h>
+
+static void add(struct share_queue *queue, uint64_t unique)
+{
+	share_queue_add(queue, 1, &unique, sizeof(unique), unique, true);
+}
+
+/* The unique of the request that is to be written next, 0 when it is something else or nothing. */
+static uint64_t next_request(struct share_queue *queue, bool *ret_again)
+{
+	struct share_queued *request = NULL;
+	uint64_t unique = 0;
+
+	if (share_queue_next(queue, &request) == SHARE_QUEUE_REQUEST) {
+		unique = request->unique;
+		*ret_again = request->again;
+		share_queue_written(queue);
+	}
+	return unique;
+}
+
+static enum share_queue_what next_other(struct share_queue *queue)
+{
+	struct share_queued *request;
+	enum share_queue_what what = share_queue_next(queue, &request);
+
+	share_queue_written(queue);
+	return what;
+}
+
+static void nothing_is_sent_before_a_server_said_hello(void)
+{
+	struct share_queue queue;
+	bool again;
+
+	share_queue_init(&queue);
+	add(&queue, 2);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_NOTHING);
+	share_queue_hello(&queue, 7);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_HELLO);
+	CHECK_INT(next_request(&queue, &again), 2);
+	CHECK(!again);
+	share_queue_done(&queue);
+}
+
+static void the_next_server_gets_what_has_no_answer_oldest_first_and_once(void)
+{
+	struct share_queue queue;
+	bool again = false;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	for (uint64_t unique = 2; unique <= 8; unique += 2) {
+		add(&queue, unique);
+		CHECK_INT(next_request(&queue, &again), unique);
+	}
+	CHECK(share_queue_answer(&queue, 1, 4));
+	add(&queue, 10);
+	share_queue_hello(&queue, 9);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_HELLO);
+	CHECK_INT(next_request(&queue, &again), 2);
+	CHECK(again);
+	CHECK_INT(next_request(&queue, &again), 6);
+	CHECK_INT(next_request(&queue, &again), 8);
+	CHECK_INT(next_request(&queue, &again), 10);
+	CHECK(!again);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_NOTHING);
+	share_queue_done(&queue);
+}
+
+static void an_answer_nobody_asked_for_is_refused(void)
+{
+	struct share_queue queue;
+	bool again;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	add(&queue, 2);
+	CHECK(!share_queue_answer(&queue, 1, 2)); /* not sent yet */
+	CHECK_INT(next_request(&queue, &again), 2);
+	CHECK(!share_queue_answer(&queue, 2, 2)); /* of another mount */
+	CHECK(!share_queue_answer(&queue, 1, 4));
+	CHECK(share_queue_answer(&queue, 1, 2));
+	CHECK(!share_queue_answer(&queue, 1, 2));
+	share_queue_done(&queue);
+}
+
+static void quiet_is_said_once_when_the_last_answer_is_there(void)
+{
+	struct share_queue queue;
+	bool again;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	add(&queue, 2);
+	CHECK_INT(next_request(&queue, &again), 2);
+	share_queue_hold(&queue);
+	add(&queue, 4);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_NOTHING);
+	CHECK(share_queue_answer(&queue, 1, 2));
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_QUIESCED);
+	CHECK_INT(next_other(&queue), SHARE_QUEUE_NOTHING);
+	share_queue_go_on(&queue);
+	CHECK_INT(next_request(&queue, &again), 4);
+	CHECK(!again);
+	share_queue_done(&queue);
+}
+
+static void an_answer_during_a_repeated_write_waits_for_its_end(void)
+{
+	struct share_queue queue;
+	struct share_queued *request = NULL;
+	size_t count;
+	size_t bytes;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	add(&queue, 2);
+	CHECK_INT(share_queue_next(&queue, &request), SHARE_QUEUE_REQUEST);
+	CHECK(share_queue_answer(&queue, 1, 2));
+	CHECK_INT(request->bytes[0], 2); /* still there to be written */
+	share_queue_written(&queue);
+	share_queue_load(&queue, 1, &count, &bytes);
+	CHECK_INT(count, 0);
+	share_queue_done(&queue);
+}
+
+static void what_expects_no_answer_is_gone_once_written(void)
+{
+	struct share_queue queue;
+	bool again;
+	size_t count;
+	size_t bytes;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	share_queue_add(&queue, 1, "x", 1, 2, false);
+	CHECK_INT(next_request(&queue, &again), 2);
+	share_queue_load(&queue, 1, &count, &bytes);
+	CHECK_INT(count, 0);
+	share_queue_done(&queue);
+}
+
+static size_t put_frame(uint8_t *at, uint8_t type, const void *payload, uint32_t length)
+{
+	frame_encode(&(struct frame){.type = type, .length = length}, at);
+	memcpy(at + PROTO_FRAME_HEADER, payload, length);
+	at[PROTO_FRAME_HEADER + length] = PROTO_FRAME_END;
+	return PROTO_FRAME_HEADER + length + 1;
+}
+
+static void feed(struct share_stream *stream, const uint8_t *bytes, size_t length)
+{
+	size_t size;
+	uint8_t *space = share_stream_space(stream, &size);
+
+	CHECK(size >= length);
+	memcpy(space, bytes, length);
+	share_stream_fed(stream, length);
+}
+
+#define NONCE_A "\1\2\3\4\5\6\7\10"
+#define NONCE_B "\21\22\23\24\25\26\27\30"
+
+static void frames_arrive_in_any_pieces(void)
+{
+	struct share_stream stream;
+	uint8_t bytes[256];
+	size_t length = put_frame(bytes, SHARE_SERVER_HELLO, NONCE_A, 8);
+	unsigned frames = 0;
+
+	length += put_frame(bytes + length, SHARE_REPLY, "twelve bytes", 12);
+	share_stream_init(&stream);
+	for (size_t i = 0; i < length; i++) {
+		struct frame frame;
+		const uint8_t *payload;
+
+		feed(&stream, bytes + i, 1);
+		while (share_stream_next(&stream, &frame, &payload) > 0)
+			frames++;
+	}
+	CHECK_INT(frames, 2);
+	CHECK_INT(stream.nonce, 0x0102030405060708);
+	share_stream_done(&stream);
+}
+
+/* Every place where a dying server can stop, and every size of pieces. */
+static void a_frame_cut_by_the_end_of_a_server_is_thrown_away(void)
+{
+	uint8_t bytes[512];
+	size_t hello = put_frame(bytes, SHARE_SERVER_HELLO, NONCE_A, 8);
+	size_t whole = put_frame(bytes + hello, SHARE_REPLY, "an answer that is cut", 21);
+
+	for (size_t cut = 0; cut <= whole; cut++) {
+		for (size_t piece = 1; piece < 40; piece++) {
+			struct share_stream stream;
+			struct frame frame;
+			const uint8_t *payload;
+			size_t length = hello + cut;
+			unsigned replies = 0;
+			unsigned after = 0;
+			uint8_t sent[512];
+
+			memcpy(sent, bytes, length);
+			length += put_frame(sent + length, SHARE_SERVER_HELLO, NONCE_A, 8);
+			length += put_frame(sent + length, SHARE_SERVER_HELLO, NONCE_B, 8);
+			length += put_frame(sent + length, SHARE_NOTIFY, "the next", 8);
+			share_stream_init(&stream);
+			for (size_t at = 0; at < length; at += piece) {
+				feed(&stream, sent + at, length - at < piece ? length - at : piece);
+				while (share_stream_next(&stream, &frame, &payload) > 0) {
+					replies += frame.type == SHARE_REPLY;
+					after += frame.type == SHARE_NOTIFY;
+				}
+			}
+			CHECK_INT(replies, cut == whole);
+			CHECK_INT(after, 1);
+			CHECK_INT(stream.nonce, 0x1112131415161718);
+			share_stream_done(&stream);
+		}
+	}
+}
+
+static void a_lost_stream_is_found_again_with_the_next_server(void)
+{
+	struct share_stream stream;
+	struct frame frame;
+	const uint8_t *payload;
+	uint8_t bytes[128];
+	size_t length = put_frame(bytes, SHARE_SERVER_HELLO, NONCE_A, 8);
+
+	share_stream_init(&stream);
+	feed(&stream, bytes, length);
+	CHECK_INT(share_stream_next(&stream, &frame, &payload), 1);
+	memset(bytes, 0x55, sizeof(bytes));
+	feed(&stream, bytes, sizeof(bytes));
+	CHECK_INT(share_stream_next(&stream, &frame, &payload), -1);
+	CHECK_INT(share_stream_next(&stream, &frame, &payload), 0);
+	length = put_frame(bytes, SHARE_SERVER_HELLO, NONCE_A, 8);
+	length += put_frame(bytes + length, SHARE_SERVER_HELLO, NONCE_B, 8);
+	feed(&stream, bytes, length);
+	CHECK_INT(share_stream_next(&stream, &frame, &payload), 1);
+	CHECK_INT(frame.type, SHARE_SERVER_HELLO);
+	share_stream_done(&stream);
+}
+
+TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
+	  TEST(the_next_server_gets_what_has_no_answer_oldest_first_and_once),
+	  TEST(an_answer_nobody_asked_for_is_refused),
+	  TEST(quiet_is_said_once_when_the_last_answer_is_there),
+	  TEST(an_answer_during_a_repeated_write_waits_for_its_end),
+	  TEST(what_expects_no_answer_is_gone_once_written), TEST(frames_arrive_in_any_pieces),
+	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
+	  TEST(a_lost_stream_is_found_again_with_the_next_server))
