@@ -17,9 +17,10 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define READ_CHUNK    65536
-#define LOOK_AGAIN_MS 20
-#define LOOK_LIMIT_MS 30000 /* a supervisor that leaves waits for its guest to power off */
+#define EXPLAIN_LIMIT_MS 4000
+#define READ_CHUNK	 65536
+#define LOOK_AGAIN_MS	 20
+#define LOOK_LIMIT_MS	 30000 /* a supervisor that leaves waits for its guest to power off */
 
 struct client {
 	int fd;
@@ -158,6 +159,14 @@ int client_handle(struct client *client, short revents, struct err *err)
 	return write_some(client, err);
 }
 
+static long milliseconds_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
+}
+
 /* One turn: waits for the socket at most timeout_ms. */
 static int step(struct client *client, int timeout_ms, struct err *err)
 {
@@ -166,6 +175,20 @@ static int step(struct client *client, int timeout_ms, struct err *err)
 	if (poll(&p, 1, timeout_ms) < 0 && errno != EINTR)
 		return err_sys(err, "poll");
 	return client_handle(client, p.revents, err);
+}
+
+int client_explain_loss(struct client *client, struct err *err)
+{
+	struct timespec start;
+	long left;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	while (!client->goaway && (left = EXPLAIN_LIMIT_MS - milliseconds_since(&start)) > 0)
+		if (step(client, (int)left, err) < 0)
+			return -1;
+	return client->goaway
+		   ? err_set(err, ERR_GUEST, "%s; `dxvm logs` may tell more", client->goaway)
+		   : err_set(err, ERR_GUEST, "the guest ended the session without a status");
 }
 
 int client_call(struct client *client, enum proto_what what, struct buf *ret_payload,

@@ -353,9 +353,7 @@ static int loop(struct session *session, int signals, struct err *err)
 		/* What came before the loss is still shown. */
 		if (!session->channel && !session->exited && !session->rejected &&
 		    !output_waits(session))
-			return err_set(err, ERR_GUEST,
-				       "the guest ended the session without a status; it may have "
-				       "been stopped (see `dxvm status`)");
+			return client_explain_loss(session->client, err);
 	}
 	return 0;
 }

@@ -77,13 +77,13 @@ static const struct mux_events agent_events = {
     .goaway = on_goaway,
 };
 
-static void on_down(void *ctx, const char *why)
+static void on_down(void *ctx, enum link_end end, const char *why)
 {
 	struct agent_link *agent = ctx;
 
 	link_free(take_ptr(&agent->link));
 	agent->ready = false;
-	agent->events->lost(agent->ctx, why);
+	agent->events->lost(agent->ctx, end == LINK_BROKEN, why);
 }
 
 struct agent_link *agent_link_new(uv_loop_t *loop, int fd,

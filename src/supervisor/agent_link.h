@@ -17,7 +17,8 @@ struct agent_link_events {
 	void (*ready)(void *ctx);		      /* configured: sessions may be opened */
 	void (*refused)(void *ctx, const char *text); /* configuring failed; text is the guest's */
 	void (*stopped)(void *ctx);		      /* shut down: it will power off now */
-	void (*lost)(void *ctx, const char *why);     /* the link is of no more use */
+	/* The link is of no more use; broken: the guest broke the protocol. */
+	void (*lost)(void *ctx, bool broken, const char *why);
 };
 
 /* Owns fd. *configure is sent at each HELLO; it stays the caller's and must outlive the link. */

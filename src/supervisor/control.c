@@ -131,12 +131,13 @@ static void check_drained(struct control *control)
 		control->drained(control->ctx);
 }
 
-static void on_down(void *ctx, const char *why)
+static void on_down(void *ctx, enum link_end end, const char *why)
 {
 	struct client *client = ctx;
 	struct control *control = client->control;
 
-	log_debug("control", "client gone: %s", why);
+	if (end == LINK_BROKEN)
+		log_warn("control", "a client left: %s", why);
 	link_free(client->io);
 	list_remove(&client->link);
 	control->client_count--;
@@ -279,6 +280,17 @@ uint32_t control_session_count(const struct control *control)
 bool control_was_heard(const struct control *control)
 {
 	return control->heard;
+}
+
+void control_goaway(struct control *control, const char *text)
+{
+	each_client(client, control)
+	{
+		if (client->stop_request != NO_REQUEST)
+			continue; /* it gets its answer when all is over */
+		mux_goaway(link_mux(client->io), PROTO_GONE, text);
+		link_finish(client->io);
+	}
 }
 
 static void on_limit(uv_timer_t *timer)

@@ -35,6 +35,10 @@ void control_note(struct control *control, const char *text);
 void control_ready(struct control *control, const char *failure);
 /* An agent that was restarted is set up anew: who asks from now on waits. */
 void control_not_ready(struct control *control);
+/* An agent that was restarted is set up anew: who asks from now on waits. */
+void control_not_ready(struct control *control);
+/* Tells every client that the guest is gone and why; their connections end. */
+void control_goaway(struct control *control, const char *text);
 /* Answers those that wait for the stop, takes no new clients, and calls `drained` when every answer
  * was written or `limit_ms` have passed. */
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx));

@@ -24,6 +24,7 @@ struct link {
 	int interest; /* UV_READABLE, UV_WRITABLE as asked of poll */
 	bool finishing;
 	bool is_down;
+	enum link_end end;
 	struct mux *mux;
 	link_down *down;
 	void *ctx;
@@ -33,11 +34,12 @@ struct link {
 static void set_interest(struct link *link, int interest);
 
 /* Remembers why; the report follows from the next turn, outside any mux event. */
-static void fail(struct link *link, const char *why)
+static void fail(struct link *link, enum link_end end, const char *why)
 {
 	if (link->is_down)
 		return;
 	link->is_down = true;
+	link->end = end;
 	(void)snprintf(link->why, sizeof(link->why), "%s", why);
 	set_interest(link, 0);
 }
@@ -56,7 +58,7 @@ static void write_some(struct link *link)
 		} else if (errno == EAGAIN) {
 			break;
 		} else if (errno != EINTR) {
-			fail(link, strerror(errno));
+			fail(link, LINK_CLOSED, strerror(errno));
 		}
 	}
 }
@@ -70,12 +72,12 @@ static void read_some(struct link *link)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
-		fail(link, strerror(errno));
+		fail(link, LINK_CLOSED, strerror(errno));
 	} else if (n == 0) {
-		fail(link, "the other side closed the connection");
+		fail(link, LINK_CLOSED, "the other side closed the connection");
 	} else if (mux_feed(link->mux, bytes, (size_t)n, &err) < 0) {
 		write_some(link); /* the GOAWAY that says why */
-		fail(link, err.text);
+		fail(link, LINK_BROKEN, err.text);
 	}
 }
 
@@ -84,7 +86,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct link *link = poll->data;
 
 	if (status < 0)
-		fail(link, uv_strerror(status));
+		fail(link, LINK_CLOSED, uv_strerror(status));
 	else if (events & UV_READABLE)
 		read_some(link);
 	/* Writing happens in on_flush, which always follows. */
@@ -107,10 +109,10 @@ static void on_flush(uv_prepare_t *flush)
 
 	write_some(link);
 	if (!link->is_down && link->finishing && !mux_has_output(link->mux))
-		fail(link, "");
+		fail(link, LINK_DONE, "all is said");
 	if (link->is_down) {
 		(void)uv_prepare_stop(&link->flush);
-		link->down(link->ctx, link->why); /* frees the link */
+		link->down(link->ctx, link->end, link->why); /* frees the link */
 		return;
 	}
 	set_interest(link, (link->finishing ? 0 : UV_READABLE) |

@@ -10,10 +10,15 @@
 
 struct link;
 
-/* The link is of no more use: the peer closed, broke the protocol (why says how), or everything was
- * written after link_finish (why is ""). Called once, never from inside a mux event; call
- * link_free. */
-typedef void link_down(void *ctx, const char *why);
+enum link_end {
+	LINK_CLOSED, /* by the peer, or by an error of the socket */
+	LINK_BROKEN, /* the peer broke the protocol */
+	LINK_DONE,   /* everything was written after link_finish */
+};
+
+/* The link is of no more use; why says it in words. Called once, never from inside a mux event;
+ * call link_free. */
+typedef void link_down(void *ctx, enum link_end end, const char *why);
 
 struct link *link_new(uv_loop_t *loop, int fd, struct mux *mux, link_down *down, void *ctx);
 

@@ -24,6 +24,7 @@
 #define POWER_LIMIT_MS	   5000	  /* the firmware's way, after that it is killed */
 #define DRAIN_LIMIT_MS	   2000
 #define LINGER_MS	   3000
+#define LOST_LIMIT_MS	   1000
 #define SOCKET_NAME_LENGTH 16 /* digits of the id: sun_path is short */
 
 enum state {
@@ -59,7 +60,8 @@ struct supervisor {
 	uv_signal_t signals[3];
 	uint64_t started_ms; /* loop time */
 	uint64_t ready_ms;
-	bool tried_tcg; /* fell back from KVM once */
+	char *agent_loss; /* why the agent's link went down */
+	bool tried_tcg;	  /* fell back from KVM once */
 	int data_dir;
 };
 
@@ -100,6 +102,8 @@ static void finish(struct supervisor *s, const char *failure)
 	agent_link_free(take_ptr(&s->agent));
 	share_link_free(take_ptr(&s->share));
 	control_ready(s->control, failure ? failure : "the VM was stopped");
+	if (failure)
+		control_goaway(s->control, failure);
 	if (failure && !control_was_heard(s->control))
 		set_limit(s, LINGER_MS, on_linger_over);
 	else
@@ -178,6 +182,7 @@ static void give_up(struct supervisor *s, const char *why)
 		return;
 	log_error("guest", "%s", why);
 	control_ready(s->control, why);
+	control_goaway(s->control, why);
 	set_state(s, STATE_STOPPING);
 	s->vm->ops->kill(s->vm);
 }
@@ -198,14 +203,26 @@ static void on_stopped(void *ctx)
 		set_limit(s, POWER_LIMIT_MS, on_limit_kill);
 }
 
-static void on_agent_lost(void *ctx, const char *why)
+static void on_agent_loss(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	give_up(s, s->agent_loss);
+}
+
+static void on_agent_lost(void *ctx, bool broken, const char *why)
 {
 	struct supervisor *s = ctx;
 
-	/* While stopping, and when the machine died, this is expected: `gone` follows. */
 	log_info("agent", "link down: %s", why);
-	if (s->state == STATE_STARTING || s->state == STATE_CONFIGURING || s->state == STATE_READY)
-		set_limit(s, POWER_LIMIT_MS, on_limit_kill);
+	if (s->state >= STATE_STOPPING)
+		return;
+	free(s->agent_loss);
+	s->agent_loss = xasprintf("the guest's agent is gone: %s", why);
+	if (broken)
+		give_up(s, s->agent_loss);
+	else /* if it is the machine that went, `gone` follows at once and says more */
+		set_limit(s, LOST_LIMIT_MS, on_agent_loss);
 }
 
 static void on_hello_limit(uv_timer_t *timer)
@@ -217,8 +234,13 @@ static void on_hello_limit(uv_timer_t *timer)
 
 static void on_share_failed(void *ctx, const char *text)
 {
-	(void)ctx;
+	struct supervisor *s = ctx;
+
 	log_error("share", "%s", text);
+	if (s->state != STATE_READY)
+		give_up(s, text);
+	else
+		control_note(s->control, text);
 }
 
 /* -- the machine ---------------------------------------------------------------------------------
@@ -426,6 +448,7 @@ static void done(struct supervisor *s)
 	uv_walk(&s->loop, on_walk_close, NULL);
 	(void)uv_run(&s->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&s->loop);
+	free(s->agent_loss);
 	message_configure_done(&s->configure);
 	project_done(&s->project);
 }
