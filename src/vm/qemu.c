@@ -274,7 +274,7 @@ static int run(struct qemu *q, const struct vm_spec *spec, int qmp_fd, int conso
 	    {.parent = spec->initrd_fd, .child = QEMU_FD_INITRD},
 	    {.parent = spec->ram_fd, .child = QEMU_FD_RAM},
 	};
-	size_t count = QEMU_FD_RAM - QEMU_FD_QMP;
+	size_t count = QEMU_FD_RAM + 1 - QEMU_FD_QMP; /* what every machine has */
 
 	if (qemu_config_make(spec, &argv, err) < 0)
 		return -1;
