@@ -15,6 +15,7 @@
 #include "agent/share_pump.h"
 
 #include "agent/share_queue.h"
+#include "agent/share_readahead.h"
 #include "agent/share_stream.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
 #define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
 #define OP_FORGET	2u
+#define OP_INIT		26u
 #define OP_INTERRUPT	36u
 #define OP_BATCH_FORGET 42u
 
@@ -51,6 +53,7 @@ struct pump_mount {
 	struct share_pump *pump;
 	uint32_t number;
 	int fuse; /* -1: not mounted */
+	char *path;
 };
 
 struct share_pump {
@@ -186,11 +189,21 @@ static void wait_for_room(struct share_pump *pump, uint32_t mount)
 	}
 }
 
+/* Once the kernel asks for more than INIT, that has been answered. */
+static void read_ahead(const struct pump_mount *mount)
+{
+	struct err err = ERR_INIT;
+
+	if (share_readahead_set(mount->path, SHARE_DATA_MAX / 1024, &err) < 0)
+		log_info("share", "reading ahead: %s", err.text);
+}
+
 static void *forward_thread(void *context)
 {
 	struct pump_mount *mount = context;
 	struct share_pump *pump = mount->pump;
 	auto_free uint8_t *bytes = xmalloc(SHARE_PAYLOAD_MAX);
+	bool used = false;
 
 	for (;;) {
 		ssize_t n = read(mount->fuse, bytes, SHARE_PAYLOAD_MAX);
@@ -205,6 +218,10 @@ static void *forward_thread(void *context)
 		/* Requests are never taken back: they are short, and the server has one thread. */
 		if (opcode == OP_INTERRUPT)
 			continue;
+		if (opcode != OP_INIT && !used) {
+			used = true;
+			read_ahead(mount);
+		}
 		(void)pthread_mutex_lock(&pump->lock);
 		wait_for_room(pump, mount->number);
 		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, get_u64(bytes + 8),
@@ -429,6 +446,7 @@ int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path,
 	if (mount("dxvm", path, "fuse.dxvm", flags, options) < 0)
 		return err_sys(err, "mount share %u at %s", number, path);
 	(void)pthread_mutex_lock(&pump->lock);
+	entry->path = xstrdup(path);
 	entry->fuse = take_fd(&fuse);
 	(void)pthread_mutex_unlock(&pump->lock);
 	return start_thread(forward_thread, entry, err);
