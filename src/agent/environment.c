@@ -1,12 +1,13 @@
 #include "agent/environment.h"
 
 #include "agent/locale.h"
+#include "agent/programs.h"
 #include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" PROGRAMS
 #define TERM_MAX   128
 #define BASE_MAX   8
 

@@ -2,6 +2,7 @@
 
 #include "agent/modules.h"
 #include "agent/mounts.h"
+#include "agent/programs.h"
 #include "agent/root.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -51,6 +52,7 @@ int init_boot(struct err *err)
 {
 	auto_free char *cmdline = NULL;
 	auto_free char *root = NULL;
+	auto_close int devbox = programs_take();
 	int result = 0;
 
 	open_console();
@@ -64,5 +66,6 @@ int init_boot(struct err *err)
 		result = -1;
 	}
 	mounts_late(!root || result < 0);
+	programs_install(devbox);
 	return result;
 }

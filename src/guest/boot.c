@@ -8,10 +8,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define KERNEL_MAX ((off_t)256 << 20)
-#define INITRD_MAX ((off_t)512 << 20)
-#define AGENT_MAX  ((off_t)64 << 20)
-#define DISK_MAX   ((off_t)1 << 44)
+#define KERNEL_MAX  ((off_t)256 << 20)
+#define INITRD_MAX  ((off_t)512 << 20)
+#define PROGRAM_MAX ((off_t)64 << 20)
+#define DISK_MAX    ((off_t)1 << 44)
 
 /* Opens a file of the user's. `label` is how people find it. */
 static int open_file(int dir, const char *name, const char *label, int flags, off_t max,
@@ -59,27 +59,28 @@ static int open_disk(int data_dir, uint64_t size, int *ret_fd, struct err *err)
 	return 0;
 }
 
-/* The agent is a program of the installation: links are fine there. */
-static int open_agent(const char *program, int *ret_fd, struct err *err)
+/* A program of the installation: links are fine there. */
+static int open_program(const char *program, const char *what, int *ret_fd, struct err *err)
 {
 	auto_close int fd = open(program, O_RDONLY | O_CLOEXEC);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, "open the guest agent %s", program);
-	if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > AGENT_MAX)
-		return err_set(err, ERR_INVALID, "%s is no guest agent", program);
+		return err_sys(err, "open %s %s", what, program);
+	if (!S_ISREG(st.st_mode) || st.st_size == 0 || st.st_size > PROGRAM_MAX)
+		return err_set(err, ERR_INVALID, "%s is no program", program);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
-int guest_boot_open(int data_dir, const struct kind *kind, const char *agent_program,
+int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
 		    uint64_t disk_size, struct guest_boot *ret_boot, struct err *err)
 {
 	auto_close int boot = -1;
 	auto_close int kernel = -1;
 	auto_close int initrd = -1;
 	auto_close int agent = -1;
+	auto_close int devbox = -1;
 	auto_close int disk = -1;
 	auto_close int composed = -1;
 
@@ -87,8 +88,9 @@ int guest_boot_open(int data_dir, const struct kind *kind, const char *agent_pro
 		return err_wrap(err, "the VM has nothing to boot (`dxvm install` makes it anew)");
 	if (open_file(boot, "kernel", "boot/kernel", O_RDONLY, KERNEL_MAX, &kernel, err) < 0 ||
 	    open_file(boot, "initrd", "boot/initrd", O_RDONLY, INITRD_MAX, &initrd, err) < 0 ||
-	    open_agent(agent_program, &agent, err) < 0 ||
-	    guest_initrd_compose(initrd, agent, &composed, err) < 0 ||
+	    open_program(programs->agent, "the guest agent", &agent, err) < 0 ||
+	    open_program(programs->devbox, "the guest's program", &devbox, err) < 0 ||
+	    guest_initrd_compose(initrd, agent, devbox, &composed, err) < 0 ||
 	    (kind->has_disk && open_disk(data_dir, disk_size, &disk, err) < 0))
 		return -1;
 	*ret_boot = (struct guest_boot){

@@ -9,14 +9,20 @@
 
 #include <stdint.h>
 
+/* Paths of the programs of this installation that go along. */
+struct guest_programs {
+	const char *agent;
+	const char *devbox; /* dxvm-devbox */
+};
+
 struct guest_boot {
 	int kernel_fd; /* read-only */
-	int initrd_fd; /* read-only; the file of the data directory with the agent added */
+	int initrd_fd; /* read-only; the file of the data directory with our programs added */
 	int disk_fd;   /* read-write, or -1 */
 	char *cmdline;
 };
 
 /* Opens it all; the descriptors and the string are the caller's. The disk is made longer where
  * `disk_size` says so, never shorter. ERR_NOT_FOUND names what is missing and what to do. */
-int guest_boot_open(int data_dir, const struct kind *kind, const char *agent_program,
+int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
 		    uint64_t disk_size, struct guest_boot *ret_boot, struct err *err);

@@ -27,12 +27,13 @@ static int make_port(int *ret_guest, int *ret_host, struct err *err)
 static int prepare_hardware(struct machine *machine, int data_dir, const struct settings *settings,
 			    struct err *err)
 {
+	auto_free char *devbox = path_program("devbox", "dxvm-devbox", err);
+	const struct guest_programs programs = {.agent = machine->agent_program, .devbox = devbox};
 	struct guest_boot boot;
 
 	free(take_ptr(&machine->accel_reason));
-	if (kvm_choose(&machine->spec.accel, &machine->accel_reason, err) < 0 ||
-	    guest_boot_open(data_dir, settings->guest, machine->agent_program, settings->disk,
-			    &boot, err) < 0)
+	if (!devbox || kvm_choose(&machine->spec.accel, &machine->accel_reason, err) < 0 ||
+	    guest_boot_open(data_dir, settings->guest, &programs, settings->disk, &boot, err) < 0)
 		return -1;
 	machine->spec.kernel_fd = boot.kernel_fd;
 	machine->spec.initrd_fd = boot.initrd_fd;

@@ -10,6 +10,7 @@
 struct fixture {
 	struct temp_dir dir;
 	char agent[96];
+	char devbox[96];
 };
 
 static struct fixture make_data_dir(void)
@@ -20,8 +21,10 @@ static struct fixture make_data_dir(void)
 	temp_dir_put_text(&f.dir, "boot/kernel", "KERNEL");
 	temp_dir_put_text(&f.dir, "boot/initrd", "12345");
 	temp_dir_put_text(&f.dir, "agent", "AGENT");
+	temp_dir_put_text(&f.dir, "devbox", "DEVBOX");
 	temp_dir_put_text(&f.dir, "disk.img", "DISK");
 	(void)snprintf(f.agent, sizeof(f.agent), "%s/agent", f.dir.path);
+	(void)snprintf(f.devbox, sizeof(f.devbox), "%s/devbox", f.dir.path);
 	return f;
 }
 
@@ -34,7 +37,9 @@ static void fixture_done(struct fixture *f)
 static int open_boot(const struct fixture *f, const char *kind, uint64_t size,
 		     struct guest_boot *boot, struct err *err)
 {
-	return guest_boot_open(f->dir.fd, kind_find(kind), f->agent, size, boot, err);
+	const struct guest_programs programs = {.agent = f->agent, .devbox = f->devbox};
+
+	return guest_boot_open(f->dir.fd, kind_find(kind), &programs, size, boot, err);
 }
 
 static void close_boot(struct guest_boot *boot)
@@ -57,7 +62,7 @@ static void check_refused(const struct fixture *f, const char *words)
 	CHECK(strstr(err.text, words) != NULL);
 }
 
-static void the_agent_follows_the_initrd_as_init_at_an_aligned_place(void)
+static void our_programs_follow_the_initrd_at_an_aligned_place(void)
 {
 	auto_fixture struct fixture f = make_data_dir();
 	struct err err = ERR_INIT;
@@ -72,6 +77,9 @@ static void the_agent_follows_the_initrd_as_init_at_an_aligned_place(void)
 		     14) == 0);
 	CHECK_STR(text + 8 + 110, "init");
 	CHECK(memcmp(text + 8 + 116, "AGENT", 5) == 0);
+	/* Padded to 4: the next header, its name and content. */
+	CHECK_STR(text + 8 + 124 + 110, "dxvm-devbox");
+	CHECK(memcmp(text + 8 + 124 + 124, "DEVBOX", 6) == 0);
 	CHECK_INT(boot.disk_fd, -1);
 	close_boot(&boot);
 }
@@ -135,16 +143,18 @@ static void a_boot_directory_that_is_a_link_is_refused(void)
 	check_refused(&f, "boot");
 }
 
-static void an_agent_that_is_not_there_is_an_error(void)
+static void a_program_that_is_not_there_is_an_error(void)
 {
 	auto_fixture struct fixture f = make_data_dir();
 
+	(void)unlinkat(f.dir.fd, "devbox", 0);
+	check_refused(&f, "/devbox");
 	(void)unlinkat(f.dir.fd, "agent", 0);
 	check_refused(&f, "guest agent");
 }
 
-TEST_MAIN(TEST(the_agent_follows_the_initrd_as_init_at_an_aligned_place),
+TEST_MAIN(TEST(our_programs_follow_the_initrd_at_an_aligned_place),
 	  TEST(the_disk_grows_and_never_shrinks), TEST(what_is_missing_is_named),
 	  TEST(links_fifos_and_sizes_out_of_bounds_are_refused),
 	  TEST(a_boot_directory_that_is_a_link_is_refused),
-	  TEST(an_agent_that_is_not_there_is_an_error))
+	  TEST(a_program_that_is_not_there_is_an_error))
