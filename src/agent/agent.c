@@ -3,6 +3,9 @@
  * done by workers, one at a time, and answered when they are done, unless the link was replaced
  * meanwhile.
  *
+ * Before a suspend the link comes to rest: what is asked is answered with GOAWAY behind it, and
+ * when that is written and the host has said GOAWAY, too, nothing is said until it speaks again.
+ *
  * All children are reaped in one place, whoever they are: sessions know their pids, everybody else
  * is an orphan that PID 1 inherited. That there is no child left is how a shutdown knows that all
  * processes are gone, since all of them descend from us.
@@ -10,6 +13,7 @@
 #include "agent/agent.h"
 
 #include "agent/hello.h"
+#include "agent/identity.h"
 #include "agent/link.h"
 #include "agent/loop.h"
 #include "agent/provision.h"
@@ -19,6 +23,7 @@
 #include "agent/worker.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "wire/msg.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -46,6 +51,8 @@ struct agent {
 	bool busy;    /* a worker is running */
 	struct loop_timer patience;
 	struct job *configuring; /* whose answer is still waited for */
+	bool said_goaway;	 /* to be at rest for a suspend */
+	bool heard_goaway;
 	int status;
 };
 
@@ -55,6 +62,7 @@ struct job {
 	uint32_t id;
 	uint32_t generation;
 	bool configures; /* else it syncs */
+	bool quiesces;	 /* and then the link comes to rest */
 	bool answered;	 /* with the news that it takes too long */
 	struct message_configure configure;
 	struct err err;
@@ -82,6 +90,16 @@ static void reply(struct agent *agent, uint32_t id, enum proto_reject code, cons
 	if (id != 0 && mux)
 		(void)mux_reply(mux, id, code, text,
 				length < PROTO_TEXT_MAX ? length : PROTO_TEXT_MAX);
+}
+
+static void come_to_rest(struct agent *agent)
+{
+	struct mux *mux = link_mux(agent->link);
+
+	if (!mux)
+		return;
+	mux_goaway(mux, PROTO_OK, "at rest");
+	agent->said_goaway = true;
 }
 
 static void job_work(void *arg)
@@ -120,6 +138,8 @@ static void job_done(void *arg)
 	if (!job->answered && job->generation == link_generation(agent->link))
 		reply(agent, job->id, job->err.code == ERR_NONE ? PROTO_OK : PROTO_FAILED,
 		      job->err.text);
+	if (job->quiesces && job->generation == link_generation(agent->link))
+		come_to_rest(agent);
 	if (job->configures)
 		message_configure_done(&job->configure);
 	free(job);
@@ -152,6 +172,8 @@ static void start_job(struct agent *agent, struct job *job)
 		return;
 	}
 	reply(agent, job->id, PROTO_NO_RESOURCES, err.text);
+	if (job->quiesces)
+		come_to_rest(agent);
 	if (job->configures)
 		message_configure_done(&job->configure);
 	free(job);
@@ -208,6 +230,34 @@ static void shut_down(struct agent *agent, uint32_t id)
 	reap(agent);
 }
 
+/* The guest stood still for a while, and perhaps another one goes on from the same memory. */
+static void resumed(struct agent *agent, uint32_t id, const uint8_t *payload, size_t length)
+{
+	struct message_configure configure = {.uid = 0};
+	struct msg_reader reader;
+	struct err err = ERR_INIT;
+
+	msg_read_from(&reader, payload, length);
+	configure.time_ns = msg_read_u64(&reader);
+	msg_read_bytes(&reader, configure.entropy, sizeof(configure.entropy));
+	if (!msg_ok(&reader))
+		reply(agent, id, PROTO_BAD_REQUEST, "the time and random bytes are cut off");
+	else if (agent->options->mode != AGENT_FAKE && identity_seed(&configure, &err) < 0)
+		reply(agent, id, PROTO_FAILED, err.text);
+	else
+		reply(agent, id, PROTO_OK, NULL);
+}
+
+static void tell_activity(struct agent *agent, uint32_t id)
+{
+	struct mux *mux = link_mux(agent->link);
+	auto_buf struct buf payload;
+
+	buf_init(&payload, sizeof(uint64_t));
+	(void)msg_write_u64(&payload, provision_cpu_used());
+	(void)mux_reply(mux, id, PROTO_OK, buf_data(&payload), buf_length(&payload));
+}
+
 static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *payload, size_t length)
 {
 	struct agent *agent = ctx;
@@ -215,22 +265,42 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 
 	if (what == PROTO_SHUTDOWN) {
 		shut_down(agent, id);
-	} else if (what != PROTO_CONFIGURE && what != PROTO_SYNC_DISKS) {
+	} else if (what == PROTO_RESUMED) {
+		resumed(agent, id, payload, length);
+	} else if (what == PROTO_ACTIVITY) {
+		tell_activity(agent, id);
+	} else if (what != PROTO_CONFIGURE && what != PROTO_SYNC_DISKS && what != PROTO_QUIESCE) {
 		reply(agent, id, PROTO_UNKNOWN, "this agent does not know that request");
 	} else if (agent->busy || agent->shutdown) {
 		reply(agent, id, PROTO_BAD_REQUEST, "the agent is busy with an earlier request");
+		if (what == PROTO_QUIESCE)
+			come_to_rest(agent);
 	} else if (what == PROTO_CONFIGURE) {
 		configure(agent, id, payload, length);
 	} else {
 		job = xcalloc(1, sizeof(*job));
 		job->id = id;
+		job->quiesces = what == PROTO_QUIESCE;
 		start_job(agent, job);
 	}
 }
 
+static void on_goaway(void *ctx, uint32_t code, const char *text)
+{
+	struct agent *agent = ctx;
+
+	if (code == PROTO_OK)
+		agent->heard_goaway = true;
+	else
+		log_warn("agent", "the host goes away: %s", text);
+}
+
 static void on_hello(void *ctx, const struct mux_hello *hello)
 {
-	(void)ctx;
+	struct agent *agent = ctx;
+
+	agent->said_goaway = false;
+	agent->heard_goaway = false;
 	log_info("agent", "linked to %s", hello->program);
 }
 
@@ -248,6 +318,7 @@ static const struct mux_events link_events = {
     .hello = on_hello,
     .open = on_open,
     .request = on_request,
+    .goaway = on_goaway,
 };
 
 /* Only an inherited link ends for good. Nobody is left to serve. */
@@ -278,6 +349,11 @@ static void on_turn_end(void *ctx)
 	struct agent *agent = ctx;
 
 	link_flush(agent->link);
+	if (agent->said_goaway && agent->heard_goaway && link_is_flushed(agent->link)) {
+		agent->said_goaway = false;
+		agent->heard_goaway = false;
+		link_rest(agent->link);
+	}
 	if (agent->ended && !agent->replied && (agent->late || link_is_flushed(agent->link))) {
 		agent->replied = true;
 		reply(agent, agent->shutdown_id, PROTO_OK, NULL);

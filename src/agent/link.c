@@ -4,6 +4,10 @@
  * are lost, and it is tried again after a delay that grows to a second. What the other side then
  * sees may start inside a frame, therefore with a resync run.
  *
+ * A suspend is the exception. Nothing tells that the host's end was replaced (the port's two events
+ * arrive back to back, and no read sees either), so both sides first come to rest between two
+ * frames. The port stays open, and whatever is heard next is the beginning of a new link.
+ *
  * Output is written once a turn, after all events, so that small frames travel together; while the
  * other end takes nothing it waits in the mux, which is bounded.
  */
@@ -34,6 +38,7 @@ struct link {
 	bool is_port;
 	bool resync;
 	bool failed; /* the peer broke the protocol: flush, then end */
+	bool resting;
 	uint32_t generation;
 	struct mux *mux;
 	struct mux_hello hello;
@@ -78,17 +83,23 @@ int link_open_port(const char *name, int *ret_fd, struct err *err)
 	return 0;
 }
 
-static void start_mux(struct link *link, int fd)
+static void start_mux(struct link *link)
 {
-	link->watch.fd = fd;
-	link->watch.events = POLLIN;
-	loop_watch_add(link->loop, &link->watch);
+	link->resting = false;
 	link->mux = mux_new(MUX_GUEST, link->events, link->ctx);
 	hello_renew(&link->hello);
 	mux_start(link->mux, &link->hello, link->resync);
 	link->resync = true; /* from the second opening on, in any case */
 	link->failed = false;
 	link->generation++;
+}
+
+static void open_mux(struct link *link, int fd)
+{
+	link->watch.fd = fd;
+	link->watch.events = POLLIN;
+	loop_watch_add(link->loop, &link->watch);
+	start_mux(link);
 }
 
 static void close_mux(struct link *link)
@@ -116,9 +127,13 @@ static void on_retry(struct loop_timer *timer)
 	struct err err = ERR_INIT;
 	int fd;
 
+	if (link->resting) {
+		link->watch.events = POLLIN;
+		return;
+	}
 	link->retry_ms = 2 * link->retry_ms < RETRY_LAST_MS ? 2 * link->retry_ms : RETRY_LAST_MS;
 	if (link_open_port(LINK_PORT_NAME, &fd, &err) == 0)
-		start_mux(link, fd);
+		open_mux(link, fd);
 	else
 		loop_timer_start(link->loop, timer, link->retry_ms);
 }
@@ -134,11 +149,20 @@ static void on_ready(struct loop_watch *watch, short revents)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		if (n == 0 && link->resting && link->is_port) {
+			link->watch.events = 0;
+			loop_timer_start(link->loop, &link->retry, RETRY_FIRST_MS);
+			return;
+		}
 		if (n <= 0) {
 			end(link, n == 0 ? "the host closed the link" : strerror(errno));
 			return;
 		}
 		link->retry_ms = RETRY_FIRST_MS;
+		if (link->resting) {
+			link->resync = false;
+			start_mux(link);
+		}
 		if (mux_feed(link->mux, link->bytes, (size_t)n, &err) < 0) {
 			log_error("link", "%s", err.text);
 			link->failed = true;
@@ -171,6 +195,15 @@ void link_flush(struct link *link)
 		return;
 	}
 	link->watch.events = (short)((link->failed ? 0 : POLLIN) | (length > 0 ? POLLOUT : 0));
+}
+
+void link_rest(struct link *link)
+{
+	if (!link->mux)
+		return;
+	link->resting = true;
+	link->watch.events = POLLIN;
+	mux_free(take_ptr(&link->mux));
 }
 
 bool link_is_flushed(const struct link *link)
@@ -213,7 +246,7 @@ struct link *link_new(struct loop *loop, int fd, bool resync, const struct mux_h
 	}
 	(void)file_set_nonblock(fd, true, &ignored);
 	(void)file_set_inherit(fd, false, &ignored);
-	start_mux(link, fd);
+	open_mux(link, fd);
 	return link;
 }
 

@@ -29,6 +29,11 @@ struct mux *link_mux(const struct link *link);
 /* Counts the openings: tells whether an answer still goes to who asked. */
 uint32_t link_generation(const struct link *link);
 
+/* Both sides have said GOAWAY and everything is written: all channels are lost, and nothing is
+ * written until the host speaks again, perhaps another one after a suspend. It begins with HELLO.
+ */
+void link_rest(struct link *link);
+
 /* Writes what can be written; to be called at the end of each turn. */
 void link_flush(struct link *link);
 bool link_is_flushed(const struct link *link);

@@ -7,6 +7,7 @@
 #include "agent/user.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,20 @@ static int make_cgroup(const struct user *user, struct err *err)
 int provision_open_cgroup(void)
 {
 	return open(CGROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+}
+
+uint64_t provision_cpu_used(void)
+{
+	auto_close int fd = open(CGROUP "/cpu.stat", O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+	const char *at = text;
+	uint64_t used = 0;
+
+	/* "usage_usec 123" is the first line. */
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || !number_skip(&at, "usage_usec ") ||
+	    !number_take(&at, 10, UINT64_MAX, &used))
+		return 0;
+	return used;
 }
 
 /* What only PID 1 of a guest of ours may do to the system. */

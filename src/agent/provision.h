@@ -14,3 +14,6 @@ int provision(const struct message_configure *configure, enum agent_mode mode,
 
 /* The file through which a process puts itself into the cgroup of sessions; -1 if there is none. */
 int provision_open_cgroup(void);
+
+/* Microseconds of CPU time that the processes in it have used; 0 when that is unknown. */
+uint64_t provision_cpu_used(void);

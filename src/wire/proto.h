@@ -88,6 +88,7 @@ enum proto_what {
 	PROTO_WAIT_READY = 1, /* replied to when the guest is ready for sessions */
 	PROTO_STATUS = 2,     /* reply: struct message_status */
 	PROTO_STOP = 3,	      /* orderly stop; replied to when the VM is gone */
+	PROTO_SUSPEND = 4,    /* to disk; replied to when it is there and the VM is gone */
 	/* supervisor -> client, no reply */
 	PROTO_PROGRESS = 16, /* text: what is going on now, replaced by the next one */
 	PROTO_NOTE = 17,     /* text: one line a person should read */
@@ -95,6 +96,10 @@ enum proto_what {
 	PROTO_CONFIGURE = 32, /* struct message_configure; reply when done */
 	PROTO_SHUTDOWN = 33,  /* end sessions, sync, unmount, power off; reply before power off */
 	PROTO_SYNC_DISKS = 34,
+	/* Sync, reply, GOAWAY; the sender says GOAWAY, too. The next frame either way is a HELLO */
+	PROTO_QUIESCE = 35,
+	PROTO_RESUMED = 36,  /* u64 wall clock, 32 random bytes; the first request after that */
+	PROTO_ACTIVITY = 37, /* reply: u64 microseconds of CPU that sessions have used */
 	/* on a session channel, opener -> agent, no reply */
 	PROTO_RESIZE = 64, /* u16 rows, u16 columns, u16 width, u16 height (pixels) */
 	PROTO_SIGNAL = 65, /* u32 signal, to the foreground process group */
