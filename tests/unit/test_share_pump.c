@@ -38,7 +38,7 @@ static enum share_queue_what next_other(struct share_queue *queue)
 static void nothing_is_sent_before_a_server_said_hello(void)
 {
 	struct share_queue queue;
-	bool again;
+	bool again = false;
 
 	share_queue_init(&queue);
 	add(&queue, 2);
@@ -79,7 +79,7 @@ static void the_next_server_gets_what_has_no_answer_oldest_first_and_once(void)
 static void an_answer_nobody_asked_for_is_refused(void)
 {
 	struct share_queue queue;
-	bool again;
+	bool again = false;
 
 	share_queue_init(&queue);
 	share_queue_hello(&queue, 7);
@@ -97,7 +97,7 @@ static void an_answer_nobody_asked_for_is_refused(void)
 static void quiet_is_said_once_when_the_last_answer_is_there(void)
 {
 	struct share_queue queue;
-	bool again;
+	bool again = false;
 
 	share_queue_init(&queue);
 	share_queue_hello(&queue, 7);
@@ -139,7 +139,7 @@ static void an_answer_during_a_repeated_write_waits_for_its_end(void)
 static void what_expects_no_answer_is_gone_once_written(void)
 {
 	struct share_queue queue;
-	bool again;
+	bool again = false;
 	size_t count;
 	size_t bytes;
 
