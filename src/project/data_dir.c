@@ -58,6 +58,20 @@ int data_dir_open(const struct project *project, int *ret_fd, struct identity *r
 	return 0;
 }
 
+/* Made by root in somebody's project, .devbox is theirs: devbox of the host works in it. */
+static int give_to_owner(int root, int devbox, struct err *err)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (fstat(root, &st) < 0 || fchown(devbox, st.st_uid, st.st_gid) < 0 ||
+	    fchownat(devbox, ".gitignore", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchownat(devbox, "CACHEDIR.TAG", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(err, "owner of .devbox");
+	return 0;
+}
+
 /* Makes <root>/.devbox. What is in it is the host's business, not to be committed or backed up. */
 static int make_devbox(const struct project *project, int *ret_fd, struct err *err)
 {
@@ -73,7 +87,8 @@ static int make_devbox(const struct project *project, int *ret_fd, struct err *e
 		return -1;
 	if (new && (file_write_atomic(devbox, ".gitignore", "*\n", 2, 0644, err) < 0 ||
 		    file_write_atomic(devbox, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
-				      0644, err) < 0))
+				      0644, err) < 0 ||
+		    give_to_owner(root, devbox, err) < 0))
 		return -1;
 	*ret_fd = take_fd(&devbox);
 	return 0;

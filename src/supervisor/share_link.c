@@ -51,6 +51,11 @@ static int open_orphans(int data_dir, const struct guest_ids *ids, int *ret_fd, 
 	fd = openat(data_dir, ORPHANS_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || (geteuid() == 0 && fchown(fd, ids->host_uid, ids->host_gid) < 0))
 		return err_sys(err, ORPHANS_NAME);
+	/* Run by root for somebody else's project: the server is that somebody, and must be able to
+	 * pass through the data directory to see what lies above it. Its files stay root's alone.
+	 */
+	if (geteuid() == 0 && ids->host_uid != 0 && fchmod(data_dir, 0711) < 0)
+		return err_sys(err, "data directory");
 	*ret_fd = take_fd(&fd);
 	return 0;
 }

@@ -118,3 +118,23 @@ def test_a_second_project_is_cloned_not_built(dxvm, debian):
     first_id = (debian.data / "id").read_text() if (debian.data / "id").exists() else ""
     assert (second.data / "id").read_text() != first_id
     assert (second.data / "disk.img").stat().st_blocks * 512 < 3 << 30
+
+
+def test_root_in_somebody_elses_project_makes_that_persons_files(dxvm, home):
+    if os.geteuid() != 0:
+        pytest.skip("only root can work in somebody else's project")
+    path, environment = home
+    path.chmod(0o755)
+    root = path / "theirs"
+    root.mkdir()
+    os.chown(root, 12345, 12346)
+    project = Project(dxvm, root, environment, "tiny")
+    (project.data / "mem").write_text("512M\n")
+    try:
+        done = project.run("exec", "sh", "-c", "touch made && id -u && mkdir d && rmdir d")
+        assert (done.returncode, done.stdout) == (0, b"12345\n"), done.stderr
+        made = (root / "made").stat()
+        assert (made.st_uid, made.st_gid) == (12345, 12346)
+        assert (root / ".devbox").stat().st_uid == 12345
+    finally:
+        project.stop()
