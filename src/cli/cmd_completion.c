@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static void each_option_of(const struct option *options, const char *format)
+static void each_option_of(const struct option *options)
 {
 	for (const struct option *o = options; o && o->name; o++)
-		(void)printf(format, o->name);
+		(void)printf("--%s ", o->name);
 }
 
 static void print_bash(void)
@@ -26,12 +26,12 @@ static void print_bash(void)
 	(void)printf("\tcase $command in\n\t'') words='");
 	for (const struct command *const *c = commands; *c; c++)
 		(void)printf("%s ", (*c)->name);
-	each_option_of(global_options, "--%s ");
+	each_option_of(global_options);
 	(void)puts("' ;;");
 	for (const struct command *const *c = commands; *c; c++) {
 		(void)printf("\t%s) words='", (*c)->name);
-		each_option_of((*c)->options, "--%s ");
-		each_option_of(global_options, "--%s ");
+		each_option_of((*c)->options);
+		each_option_of(global_options);
 		(void)puts("' ;;");
 	}
 	(void)puts("\tesac\n"
@@ -70,8 +70,8 @@ static void print_zsh(void)
 		   "\tcase $words[2] in");
 	for (const struct command *const *c = commands; *c; c++) {
 		(void)printf("\t%s) _values option ", (*c)->name);
-		each_option_of((*c)->options, "--%s ");
-		each_option_of(global_options, "--%s ");
+		each_option_of((*c)->options);
+		each_option_of(global_options);
 		(void)puts(";;");
 	}
 	(void)puts("\tesac\n"

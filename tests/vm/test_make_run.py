@@ -2,6 +2,7 @@
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -71,16 +72,26 @@ def newcomer(state_home):
 
 @pytest.fixture(scope="module")
 def ordinary_user():
-    """A user who is not root, with a home and nothing in it."""
+    """A user who is not root, may use sudo, and has no subordinate ids yet."""
     if os.geteuid() != 0:
         pytest.skip("only root can make another user; these tests already run as one who is not root")
     name = "dxvmtest"
     subprocess.run(["userdel", "-rf", name], capture_output=True, check=False)
     subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True, capture_output=True)
+    for kind in ("uid", "gid"):
+        path = pathlib.Path(f"/etc/sub{kind}")
+        if path.exists() and f"{name}:" in path.read_text():
+            first, count = re.search(rf"^{name}:(\d+):(\d+)", path.read_text(), re.M).groups()
+            subprocess.run(["usermod", f"--del-sub{kind}s", f"{first}-{int(first) + int(count) - 1}",
+                            name], check=True)
+    may = pathlib.Path("/etc/sudoers.d") / name
+    may.write_text(f"{name} ALL=(ALL) NOPASSWD: ALL\n")
+    may.chmod(0o440)
     home = pathlib.Path(pwd.getpwnam(name).pw_dir)
     made = Newcomer(home, newcomer_environment(home), name)
     yield made
     made.stop()
+    may.unlink()
     subprocess.run(["pkill", "-KILL", "-u", name], check=False)
     subprocess.run(["userdel", "-rf", name], capture_output=True, check=True)
 
@@ -101,7 +112,7 @@ def check_prompt(person):
                           encoding="utf-8") if not person.user else \
         pexpect.spawn("runuser", ["-u", person.user, "--", "make", "run"], cwd=str(person.clone),
                       env=person.environment, timeout=300, encoding="utf-8")
-    child.expect(r"devbox/hello\$ ")
+    child.expect(r"devbox/hello(\x1b\[[0-9;]*m)*\$ ")
     child.sendline("echo user-$(id -un) in ${PWD##*/}; touch made-inside; exit 0")
     child.expect(r"user-(\w+) in hello\r\n")
     user = child.match[1]
