@@ -14,7 +14,7 @@
 
 #define NOBODY		 65534u
 #define PROTECTED_MAX	 32
-#define FILES_IDLE_MS	 500 /* then a writable descriptor is closed: no ETXTBSY on the host */
+#define FILES_IDLE_MS	 50 /* then a writable descriptor is closed: no ETXTBSY on the host */
 #define JOURNAL_MAX	 ((size_t)1 << 30)
 #define FILES_PINNED_MAX 256
 

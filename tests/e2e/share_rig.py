@@ -32,7 +32,8 @@ def why_not():
 
 
 class Rig:
-    def __init__(self, dxvm, read_only=False, orphans=True):
+    def __init__(self, dxvm, read_only=False, orphans=True, size=None,
+                 guest_id=GUEST_ID):
         if why_not():
             pytest.skip(f"no share on this host: {why_not()}")
         self.dxvm = dxvm
@@ -42,8 +43,14 @@ class Rig:
         self.vm = self.host / ".devbox" / "vm"
         self.orphans = self.vm / "orphans"
         self.read_only = read_only
+        self.guest_id = guest_id
         self.keep_orphans = orphans
         self.log = open(scratch / "log", "wb")
+        self.host.mkdir()
+        self.size = size
+        if size:  # a disk of the project's own
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "dxvm-test", self.host],
+                           check=True)
         self.orphans.mkdir(parents=True)
         self.guest.mkdir()
         # Programs with the guest's ids must get there.
@@ -70,7 +77,7 @@ class Rig:
         hidden = os.open(self.vm, os.O_RDONLY | os.O_DIRECTORY)
         self.control, server_control = socket.socketpair()
         fds = [self.host_end.fileno(), self.state, server_control.fileno(), root, hidden]
-        options = ["--port", str(fds[0]), "--guest", f"{GUEST_ID}:{GUEST_ID}",
+        options = ["--port", str(fds[0]), "--guest", f"{self.guest_id}:{self.guest_id}",
                    "--share", f"{SHARE}:{root}:devbox" + (":ro" if self.read_only else ""),
                    "--hidden", str(hidden), "--state", str(self.state),
                    "--control", str(server_control.fileno())]
@@ -106,16 +113,19 @@ class Rig:
         self.host_end.close()
         os.close(self.state)
         self.log.close()
+        if self.size:
+            subprocess.run(["umount", "-l", self.host], check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def become_guest(self, uid=GUEST_ID):
+    def become_guest(self, uid=None):
+        uid = self.guest_id if uid is None else uid
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
         os.umask(0o022)
         os.chdir(self.guest)
 
-    def run(self, function, *arguments, uid=GUEST_ID):
+    def run(self, function, *arguments, uid=None):
         """Runs the function in the guest: in the mounted directory, as the guest's user."""
         reading, writing = os.pipe()
         child = os.fork()

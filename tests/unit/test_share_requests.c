@@ -285,7 +285,7 @@ static void a_file_written_to_is_closed_when_it_was_left_alone(void)
 	(void)share_tick(rig.share, 1000);
 	CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "f", FILE_MODE, &f), 0);
 	CHECK_INT(share_rig_write(&rig, f, 0, "x"), 0);
-	CHECK(share_tick(rig.share, 1100) > 0);
+	CHECK(share_tick(rig.share, 1010) > 0);
 	CHECK_INT(share_tick(rig.share, 10000), -1);
 	CHECK_INT(share_rig_write(&rig, f, 1, "y"), 0);
 }
