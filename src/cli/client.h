@@ -34,8 +34,8 @@ int client_call(struct client *client, enum proto_what what, struct buf *ret_pay
 /* Where PROGRESS and NOTE of the supervisor go from now on; NULL: nowhere. */
 void client_report_to(struct client *client, struct progress *progress);
 
-/* For a channel that ended without a word: waits for the supervisor to say why (a moment at most) and
- * makes an error of it. Always -1. */
+/* For a channel that ended without a word: waits for the supervisor to say why (a moment at most)
+ * and makes an error of it. Always -1. */
 int client_explain_loss(struct client *client, struct err *err);
 
 struct mux *client_mux(struct client *client);
