@@ -133,7 +133,7 @@ int os_open(int dir, const char *name, bool write)
 static int hold(int dir, const char *name, const struct os_stat *stat, char *ret_path)
 {
 	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct os_stat now;
+	struct os_stat now = {.mode = 0};
 
 	if (fd < 0)
 		return -errno;
