@@ -63,7 +63,7 @@ static bool contains(const char *list, const char *element)
 	return false;
 }
 
-static void append_cleaned(char *out, const char *list)
+static void append_cleaned(char **out, const char *list)
 {
 	for (; *list; list += *list == ':') {
 		size_t n = strcspn(list, ":");
@@ -71,21 +71,20 @@ static void append_cleaned(char *out, const char *list)
 		auto_free char *clean = pathlist_clean(element);
 
 		list += n;
-		if (clean[0] != '/' || contains(out, clean))
+		if (clean[0] != '/' || contains(*out, clean))
 			continue;
-		if (*out)
-			(void)strcat(out, ":");
-		(void)strcat(out, clean);
+		char *longer = xasprintf("%s%s%s", *out, **out ? ":" : "", clean);
+		free(*out);
+		*out = longer;
 	}
 }
 
 char *pathlist_join(const char *first, const char *second)
 {
-	/* Cleaning makes nothing longer, and one colon is new. */
-	char *out = xcalloc(1, strlen(first) + strlen(second) + 2);
+	char *out = xstrdup("");
 
-	append_cleaned(out, first);
-	append_cleaned(out, second);
+	append_cleaned(&out, first);
+	append_cleaned(&out, second);
 	return out;
 }
 
