@@ -57,4 +57,5 @@ extern const struct command cmd_shell;
 extern const struct command cmd_start;
 extern const struct command cmd_status;
 extern const struct command cmd_stop;
+extern const struct command cmd_suspend;
 extern const struct command cmd_version;

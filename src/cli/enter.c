@@ -124,42 +124,73 @@ static double seconds_since(const struct timespec *start)
 	return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
+/* Connects to the VM's supervisor, started if need be. */
+static int reach(const struct project *project, struct client **ret_client, bool *ret_started,
+		 struct err *err)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+
+	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
+	    lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+		return -1;
+	*ret_started = lock >= 0;
+	if (lock < 0)
+		return 0;
+	if (start_supervisor(project, lock, err) < 0)
+		return -1;
+	/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
+	(void)close(take_fd(&lock));
+	if (lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+		return -1;
+	if (lock >= 0)
+		return err_set(err, ERR_GUEST, "the supervisor ended at once; see `dxvm logs`");
+	return 0;
+}
+
+static int wait_ready(struct client *client, enum progress_mode mode, bool *ret_resumed,
+		      struct err *err)
+{
+	struct progress progress;
+	auto_buf struct buf how;
+	int status;
+
+	buf_init(&how, PROTO_MESSAGE_MAX);
+	progress_init(&progress, mode);
+	client_report_to(client, &progress);
+	status = client_call(client, PROTO_WAIT_READY, &how, err);
+	client_report_to(client, NULL);
+	progress_done(&progress);
+	*ret_resumed = status == 0 && buf_length(&how) > 0 && buf_data(&how)[0];
+	return status;
+}
+
 int enter_started(const struct project *project, enum progress_mode mode,
 		  struct client **ret_client, struct err *err)
 {
 	auto_client struct client *client = NULL;
-	auto_close int data_dir = -1;
-	auto_close int lock = -1;
-	struct progress progress;
 	struct timespec start;
-	bool started;
-	int status;
+	bool started = false;
+	bool resumed = false;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
-	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
-	    lock_or_connect(data_dir, &lock, &client, err) < 0)
-		return -1;
-	started = lock >= 0;
-	if (started) {
-		if (start_supervisor(project, lock, err) < 0)
+	for (int attempt = 0;; attempt++) {
+		struct err gone = ERR_INIT;
+
+		if (reach(project, &client, &started, err) < 0)
 			return -1;
-		/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
-		(void)close(take_fd(&lock));
-		if (lock_or_connect(data_dir, &lock, &client, err) < 0)
+		if (wait_ready(client, mode, &resumed, err) == 0)
+			break;
+		/* It may have been leaving, suspended: then it is gone in a moment, and the next
+		 * one lets us in. What it said counts if it was started for us. */
+		client_close(take_ptr(&client));
+		if (started || attempt > 0 || enter_wait_gone(project, &gone) < 0)
 			return -1;
-		if (lock >= 0)
-			return err_set(err, ERR_GUEST,
-				       "the supervisor ended at once; see `dxvm logs`");
 	}
-	progress_init(&progress, mode);
-	client_report_to(client, &progress);
-	status = client_call(client, PROTO_WAIT_READY, NULL, err);
-	client_report_to(client, NULL);
-	progress_done(&progress);
-	if (status < 0)
-		return -1;
 	if (started && mode == PROGRESS_PEOPLE)
-		(void)fprintf(stderr, "dxvm: started in %.1f s\n", seconds_since(&start));
+		(void)fprintf(stderr,
+			      resumed ? "dxvm: resumed in %.2f s\n" : "dxvm: started in %.1f s\n",
+			      seconds_since(&start));
 	*ret_client = take_ptr(&client);
 	return 0;
 }

@@ -31,6 +31,7 @@ struct control {
 	uint32_t sessions;
 	bool heard; /* a client asked for the guest, ever */
 	bool ready;
+	bool resumed;
 	char *failure; /* why it will never be ready */
 	char *progress;
 	char *note;
@@ -44,6 +45,7 @@ struct client {
 	struct link *io;
 	uint32_t ready_request; /* ids of requests without a reply yet, or NO_REQUEST */
 	uint32_t stop_request;
+	uint32_t suspend_request;
 };
 
 static void tell(struct client *client, enum proto_what what, const char *text)
@@ -56,12 +58,28 @@ static void answer_ready(struct client *client)
 {
 	const struct control *control = client->control;
 	const char *failure = control->failure;
+	const uint8_t resumed = control->resumed;
 
 	if (client->ready_request == NO_REQUEST || (!control->ready && !failure))
 		return;
-	(void)mux_reply(link_mux(client->io), client->ready_request,
-			failure ? PROTO_FAILED : PROTO_OK, failure, failure ? strlen(failure) : 0);
+	if (failure)
+		(void)mux_reply(link_mux(client->io), client->ready_request, PROTO_FAILED, failure,
+				strlen(failure));
+	else
+		(void)mux_reply(link_mux(client->io), client->ready_request, PROTO_OK, &resumed,
+				sizeof(resumed));
 	client->ready_request = NO_REQUEST;
+}
+
+static void suspend(struct client *client, uint32_t id)
+{
+	struct control *control = client->control;
+	struct err err = ERR_INIT;
+
+	if (control->host->suspend(control->ctx, &err) < 0)
+		(void)mux_reply(link_mux(client->io), id, PROTO_FAILED, err.text, strlen(err.text));
+	else
+		client->suspend_request = id;
 }
 
 static void answer_status(struct client *client, uint32_t id)
@@ -91,6 +109,7 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 	case PROTO_WAIT_READY:
 		client->ready_request = id;
 		control->heard = true;
+		control->host->wanted(control->ctx);
 		answer_ready(client);
 		tell(client, PROTO_NOTE, control->note);
 		tell(client, PROTO_PROGRESS, control->progress);
@@ -101,6 +120,9 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 	case PROTO_STOP:
 		client->stop_request = id;
 		control->host->stop(control->ctx);
+		break;
+	case PROTO_SUSPEND:
+		suspend(client, id);
 		break;
 	default:
 		if (id != NO_REQUEST)
@@ -272,6 +294,28 @@ void control_not_ready(struct control *control)
 	control->ready = false;
 }
 
+void control_resumed(struct control *control, bool resumed)
+{
+	control->resumed = resumed;
+}
+
+void control_suspend_failed(struct control *control, const char *text)
+{
+	each_client(client, control)
+	{
+		if (client->suspend_request == NO_REQUEST)
+			continue;
+		(void)mux_reply(link_mux(client->io), client->suspend_request, PROTO_FAILED, text,
+				strlen(text));
+		client->suspend_request = NO_REQUEST;
+	}
+}
+
+size_t control_client_count(const struct control *control)
+{
+	return control->client_count;
+}
+
 uint32_t control_session_count(const struct control *control)
 {
 	return control->sessions;
@@ -286,7 +330,7 @@ void control_goaway(struct control *control, const char *text)
 {
 	each_client(client, control)
 	{
-		if (client->stop_request != NO_REQUEST)
+		if (client->stop_request != NO_REQUEST || client->suspend_request != NO_REQUEST)
 			continue; /* it gets its answer when all is over */
 		mux_goaway(link_mux(client->io), PROTO_GONE, text);
 		link_finish(client->io);
@@ -301,6 +345,12 @@ static void on_limit(uv_timer_t *timer)
 	control->drained(control->ctx);
 }
 
+static void answer_end(struct client *client, uint32_t request)
+{
+	if (request != NO_REQUEST)
+		(void)mux_reply(link_mux(client->io), request, PROTO_OK, NULL, 0);
+}
+
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx))
 {
 	control->drained = drained;
@@ -308,9 +358,8 @@ void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(
 	(void)uv_timer_start(&control->limit, on_limit, limit_ms, 0);
 	each_client(client, control)
 	{
-		if (client->stop_request != NO_REQUEST)
-			(void)mux_reply(link_mux(client->io), client->stop_request, PROTO_OK, NULL,
-					0);
+		answer_end(client, client->stop_request);
+		answer_end(client, client->suspend_request);
 		link_finish(client->io);
 	}
 	check_drained(control);

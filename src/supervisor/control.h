@@ -16,7 +16,10 @@ struct control;
 struct control_host {
 	void (*status)(void *ctx,
 		       struct message_status *ret_status); /* strings made for the caller */
-	void (*stop)(void *ctx);	 /* begin an orderly stop, or nothing if it runs already */
+	void (*stop)(void *ctx); /* begin an orderly stop, or nothing if it runs already */
+	/* Begin to suspend it; an error when that is not possible. */
+	int (*suspend)(void *ctx, struct err *err);
+	void (*wanted)(void *ctx);	 /* a client waits for the guest */
 	struct mux *(*agent)(void *ctx); /* where sessions go; NULL when the guest is not ready */
 };
 
@@ -37,10 +40,16 @@ void control_ready(struct control *control, const char *failure);
 void control_not_ready(struct control *control);
 /* An agent that was restarted is set up anew: who asks from now on waits. */
 void control_not_ready(struct control *control);
+/* How it became ready: as the guest it was before a suspend, or booted. */
+void control_resumed(struct control *control, bool resumed);
+/* Answers those that wait for a suspend, which failed; the guest goes on. */
+void control_suspend_failed(struct control *control, const char *text);
+/* Clients connected now, whatever they do. */
+size_t control_client_count(const struct control *control);
 /* Tells every client that the guest is gone and why; their connections end. */
 void control_goaway(struct control *control, const char *text);
-/* Answers those that wait for the stop, takes no new clients, and calls `drained` when every answer
- * was written or `limit_ms` have passed. */
+/* Answers those that wait for the stop or the suspend, takes no new clients, and calls `drained`
+ * when every answer was written or `limit_ms` have passed. */
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx));
 /* Sessions open now, of all clients. */
 uint32_t control_session_count(const struct control *control);

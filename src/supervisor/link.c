@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -157,6 +158,11 @@ void link_free(struct link *link)
 void link_finish(struct link *link)
 {
 	link->finishing = true;
+}
+
+int link_dup(const struct link *link)
+{
+	return fcntl(link->fd, F_DUPFD_CLOEXEC, 0);
 }
 
 struct mux *link_mux(const struct link *link)

@@ -29,4 +29,7 @@ void link_free(struct link *link);
 /* Reads no more, writes what is queued, then reports down. */
 void link_finish(struct link *link);
 
+/* The same socket under another descriptor, to outlive the link. -1: there are none left. */
+int link_dup(const struct link *link);
+
 struct mux *link_mux(const struct link *link);

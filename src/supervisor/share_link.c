@@ -5,15 +5,18 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "supervisor/share_server.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define RESTARTS_MAX 5
+#define QUIESCE_MS   2000
 #define ORPHANS_NAME "orphans"
 #ifndef __linux__
 #define STATE_NAME "share.state"
@@ -26,6 +29,7 @@ enum {
 	SERVER_ORPHANS = 5,
 	SERVER_HIDDEN = 6,
 	SERVER_STATE = 7,
+	SERVER_CONTROL = 8,
 };
 
 struct share_link {
@@ -34,7 +38,14 @@ struct share_link {
 	int project_fd;
 	int orphans_fd;
 	int state_fd; /* the server's memory, for the next one (share_state.h) */
-	pid_t pid;    /* 0: none */
+	uv_poll_t control;
+	uv_timer_t limit;
+	int open_handles;
+	int control_fd;		  /* our end of enum share_control */
+	int control_peer;	  /* the server's, kept for the next one */
+	void (*quiet)(void *ctx); /* NULL: nobody waits for quiet */
+	void *quiet_ctx;
+	pid_t pid; /* 0: none */
 	unsigned restarts;
 	void (*failed)(void *ctx, const char *text);
 	void *ctx;
@@ -98,11 +109,14 @@ static int start_server(struct share_link *share, struct err *err)
 			      guest,
 			      (char[]){"--state"},
 			      (char[]){"7"},
+			      (char[]){"--control"},
+			      (char[]){"8"},
 			      NULL};
 	const struct spawn_fd fds[] = {
 	    {share->spec.port_fd, SERVER_PORT},	 {share->project_fd, SERVER_PROJECT},
 	    {share->orphans_fd, SERVER_ORPHANS}, {share->spec.data_dir, SERVER_HIDDEN},
-	    {share->state_fd, SERVER_STATE},	 {log_fd(), STDERR_FILENO},
+	    {share->state_fd, SERVER_STATE},	 {share->control_peer, SERVER_CONTROL},
+	    {log_fd(), STDERR_FILENO},
 	};
 	const struct spawn spawn = {
 	    .program = self,
@@ -145,6 +159,85 @@ static void on_child(uv_signal_t *handle, int signum)
 		share->failed(share->ctx, err.text);
 }
 
+static void end_quiesce(struct share_link *share)
+{
+	void (*quiet)(void *ctx) = share->quiet;
+
+	share->quiet = NULL;
+	(void)uv_timer_stop(&share->limit);
+	if (quiet)
+		quiet(share->quiet_ctx);
+}
+
+static void on_control(uv_poll_t *poll, int status, int events)
+{
+	struct share_link *share = poll->data;
+	char what;
+
+	(void)events;
+	if (status >= 0 && read(share->control_fd, &what, 1) == 1 && what == SHARE_CONTROL_QUIESCE)
+		end_quiesce(share);
+}
+
+static void on_quiesce_limit(uv_timer_t *timer)
+{
+	log_warn("share", "requests are still under way; they will be sent again");
+	end_quiesce(timer->data);
+}
+
+static void tell_server(struct share_link *share, char what)
+{
+	(void)!send(share->control_fd, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void share_link_quiesce(struct share_link *share, void (*quiet)(void *ctx), void *ctx)
+{
+	share->quiet = quiet;
+	share->quiet_ctx = ctx;
+	tell_server(share, SHARE_CONTROL_QUIESCE);
+	(void)uv_timer_start(&share->limit, on_quiesce_limit, QUIESCE_MS, 0);
+}
+
+void share_link_resume(struct share_link *share)
+{
+	tell_server(share, SHARE_CONTROL_RESUME);
+}
+
+int share_link_state(const struct share_link *share, int *ret_fd, struct err *err)
+{
+	int fd = fcntl(share->state_fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_sys(err, "the share server's state");
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_control(uv_loop_t *loop, struct share_link *share, struct err *err)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, "socketpair");
+	share->control_fd = ends[0];
+	share->control_peer = ends[1];
+	(void)uv_poll_init(loop, &share->control, share->control_fd);
+	(void)uv_timer_init(loop, &share->limit);
+	share->control.data = share;
+	share->limit.data = share;
+	share->open_handles += 2;
+	(void)uv_poll_start(&share->control, UV_READABLE, on_control);
+	return 0;
+}
+
+static int take_state(struct share_link *share, struct err *err)
+{
+	if (share->spec.state_fd < 0)
+		return open_state(share->spec.data_dir, &share->state_fd, err);
+	share->state_fd = fcntl(share->spec.state_fd, F_DUPFD_CLOEXEC, 0);
+	return share->state_fd < 0 ? err_sys(err, "the share server's state") : 0;
+}
+
 int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 		     void (*failed)(void *ctx, const char *text), void *ctx,
 		     struct share_link **ret_share, struct err *err)
@@ -156,13 +249,17 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 				     .ctx = ctx,
 				     .project_fd = -1,
 				     .orphans_fd = -1,
-				     .state_fd = -1};
+				     .state_fd = -1,
+				     .control_fd = -1,
+				     .control_peer = -1,
+				     .open_handles = 1};
 	(void)uv_signal_init(loop, &share->child);
 	share->child.data = share;
 	(void)uv_signal_start(&share->child, on_child, SIGCHLD);
 	if (file_open_dir(AT_FDCWD, spec->project->root, &share->project_fd, err) < 0 ||
 	    open_orphans(spec->data_dir, spec->ids, &share->orphans_fd, err) < 0 ||
-	    open_state(spec->data_dir, &share->state_fd, err) < 0 || start_server(share, err) < 0) {
+	    take_state(share, err) < 0 || open_control(loop, share, err) < 0 ||
+	    start_server(share, err) < 0) {
 		share_link_free(share);
 		return -1;
 	}
@@ -172,7 +269,10 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct share_link *share = handle->data;
+
+	if (--share->open_handles == 0)
+		free(share);
 }
 
 void share_link_free(struct share_link *share)
@@ -186,6 +286,13 @@ void share_link_free(struct share_link *share)
 	cleanup_close(&share->project_fd);
 	cleanup_close(&share->orphans_fd);
 	cleanup_close(&share->state_fd);
+	if (share->control_fd >= 0) {
+		(void)uv_poll_stop(&share->control);
+		uv_close((uv_handle_t *)&share->control, on_closed);
+		uv_close((uv_handle_t *)&share->limit, on_closed);
+	}
+	cleanup_close(&share->control_fd);
+	cleanup_close(&share->control_peer);
 	(void)uv_signal_stop(&share->child);
 	uv_close((uv_handle_t *)&share->child, on_closed);
 }

@@ -20,10 +20,19 @@ struct share_link_spec {
 	int data_dir; /* hidden from the guest; keeps what the guest unlinked and still uses */
 	const struct project *project;
 	const struct guest_ids *ids;
+	int state_fd; /* memory of a server before (share_state.h) to go on with; -1: there is none
+		       */
 };
 
 /* `failed` is called when the server died too often to be started again. */
 int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 		     void (*failed)(void *ctx, const char *text), void *ctx,
 		     struct share_link **ret_share, struct err *err);
+/* Asks that no request be under way and the state be complete; `quiet` follows, after two seconds
+ * at most: a guest that does not answer sends again what was under way. */
+void share_link_quiesce(struct share_link *share, void (*quiet)(void *ctx), void *ctx);
+/* Lets requests go on. */
+void share_link_resume(struct share_link *share);
+/* The memory of the server, under another descriptor: the caller's. */
+int share_link_state(const struct share_link *share, int *ret_fd, struct err *err);
 void share_link_free(struct share_link *share);

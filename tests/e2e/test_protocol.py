@@ -231,7 +231,7 @@ def test_supervisor_and_other_versions(supervisor):
 def test_supervisor_answers_and_relays(supervisor, project):
     peer = supervisor()
     assert peer.handshake()["program"].startswith("dxvm ")
-    assert peer.request(WAIT_READY) == (OK, b"")
+    assert peer.request(WAIT_READY) == (OK, b"\0") # booted, not resumed
     code, payload = peer.request(STATUS)
     assert code == OK
     status = read_status(payload)

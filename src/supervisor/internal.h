@@ -1,0 +1,127 @@
+#pragma once
+/*
+ * The supervisor's one object, and what its parts do for each other:
+ *
+ *	supervisor.c	the process: what it loads, opens, watches and frees
+ *	lifecycle.c	start, set-up, stop and end
+ *	suspend.c	from running to memory without a machine, and to disk
+ *	resume.c	from disk, or from memory, to running
+ *
+ * For these files alone.
+ */
+#include "project/identity.h"
+#include "project/project.h"
+#include "project/settings.h"
+#include "supervisor/agent_link.h"
+#include "supervisor/control.h"
+#include "supervisor/guest_config.h"
+#include "supervisor/machine.h"
+#include "supervisor/saved_state.h"
+#include "supervisor/share_link.h"
+#include "vm/vm.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+enum state {
+	STATE_STARTING,
+	STATE_CONFIGURING,
+	STATE_READY,
+	STATE_SUSPENDING, /* the guest comes to rest, its machine's state is taken out */
+	STATE_SAVING,	  /* no machine any more; its memory is copied to disk */
+	STATE_STOPPING,
+	STATE_GONE,
+	STATE_COUNT,
+};
+
+/* Of a VM that is being suspended or resumed. */
+struct suspend {
+	int ram_fd;    /* the guest's memory while no machine has it, or -1 */
+	int state_fd;  /* memory with the state of its devices, or -1 */
+	int share_fd;  /* the same of the share server, or -1 */
+	int agent_fd;  /* the agent's port while the agent is at rest, or -1 */
+	bool taken;    /* ram_fd and state_fd are a whole guest */
+	bool wanted;   /* somebody came meanwhile: go on from memory */
+	bool stop;     /* somebody wants it stopped instead: as soon as it runs again */
+	bool leaving;  /* we were told to go: who comes is not let in */
+	bool resuming; /* the machine of now goes on as the one before */
+	bool working;  /* a worker is running */
+	uv_work_t work;
+	atomic_bool cancel;
+	int result; /* of the worker */
+	struct err err;
+	char *failure; /* why resuming failed; NULL: it did not */
+	char *machine; /* what is run: its command line, one argument a line */
+	uint64_t began_ms;
+	struct saved_manifest manifest;
+};
+
+struct supervisor {
+	uv_loop_t loop;
+	enum state state;
+	struct project project;
+	struct identity identity;
+	struct settings settings;
+	struct message_configure configure;
+	struct guest_ids ids;
+	struct machine machine;
+	struct vm *vm;
+	struct agent_link *agent;
+	struct share_link *share;
+	struct control *control;
+	uv_timer_t limit; /* of the state we are in */
+	uv_signal_t signals[3];
+	uint64_t started_ms; /* loop time */
+	uint64_t ready_ms;
+	struct suspend suspend;
+	uint8_t boot_nonce[16]; /* of the agent's HELLO */
+	char *agent_loss;	/* why the agent's link went down */
+	bool tried_tcg;		/* fell back from KVM once */
+	int data_dir;
+};
+
+/* lifecycle.c */
+void supervisor_set_state(struct supervisor *s, enum state state);
+/* Calls `then` if the state is not left in time. */
+void supervisor_set_limit(struct supervisor *s, uint64_t ms, uv_timer_cb then);
+/* Starts a machine: resumes it where that is possible. */
+int lifecycle_start(struct supervisor *s, struct err *err);
+void lifecycle_link_agent(struct supervisor *s, int fd, bool resumed);
+int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err);
+/* What belonged to the machine that is gone. */
+void lifecycle_drop_machine(struct supervisor *s);
+void lifecycle_stop(struct supervisor *s);
+/* The guest is of no use: ends it and says why to everybody. */
+void lifecycle_give_up(struct supervisor *s, const char *why);
+/* The machine is gone for good. failure: NULL when that was wanted; text: what clients that wait
+ * for the guest are told then. */
+void lifecycle_finish(struct supervisor *s, const char *failure, const char *text);
+extern const struct control_host lifecycle_control_host;
+
+/* suspend.c */
+void suspend_init(struct supervisor *s);
+void suspend_done(struct supervisor *s);
+/* ERR_UNSUPPORTED, ERR_BUSY: not this VM, not now. */
+int suspend_begin(struct supervisor *s, struct err *err);
+/* Somebody wants the guest, whatever state it is in. */
+void suspend_wanted(struct supervisor *s);
+void suspend_at_rest(struct supervisor *s, const char *failure);
+void suspend_saved(void *ctx, const struct err *failure);
+/* The machine is gone in STATE_SUSPENDING. False: it was not us. */
+bool suspend_gone(struct supervisor *s);
+
+/* resume.c */
+/* Whether the machine that was prepared is to go on from memory or disk. Says why not if there was
+ * something. */
+bool resume_prepare(struct supervisor *s);
+/* It was started. */
+int resume_started(struct supervisor *s, struct err *err);
+void resume_loaded(void *ctx, const struct err *failure);
+/* The agent says who it is; then that the guest is ready. */
+void resume_hello(struct supervisor *s, const struct mux_hello *hello);
+void resume_ready(struct supervisor *s);
+/* Not like this: ends the machine and boots. */
+void resume_failed(struct supervisor *s, const char *why);
+/* The machine is gone while it was resumed: boots. False: it was not resumed. */
+bool resume_gone(struct supervisor *s, const char *why);

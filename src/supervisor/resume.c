@@ -1,0 +1,261 @@
+/*
+ * Theory of operation. In:
+ *
+ *	1 the saved state is compared with what would be started now
+ *	2 QEMU starts and waits; meanwhile a worker fills fresh memory from disk, checking every
+ *piece 3 the machine loads its devices' state 4 the saved state is made void, durably: from here on
+ *there is only the guest that runs 5 the guest goes on; the agent says HELLO with the nonce of the
+ *boot that was suspended, and is told the time
+ *
+ * From memory that a suspend has just left it is the same without 1 and the copy. A failure in any
+ * step ends that machine, says why in a line, voids what was saved, and boots.
+ */
+#include "supervisor/internal.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ANSWER_LIMIT_MS 30000
+#define MACHINE_MAX	65536
+
+static void close_fd(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
+static void forget(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	u->resuming = false;
+	u->taken = false;
+	close_fd(&u->ram_fd);
+	close_fd(&u->state_fd);
+	close_fd(&u->share_fd);
+	saved_manifest_done(&u->manifest);
+	free(take_ptr(&u->failure));
+}
+
+/* -- 1 ------------------------------------------------------------------------------------------
+ */
+
+static void refuse(struct supervisor *s, const char *why)
+{
+	auto_free char *text = xasprintf("booting, because the suspended VM cannot go on: %s", why);
+	struct err err = ERR_INIT;
+
+	log_warn("resume", "%s", text);
+	control_note(s->control, text);
+	forget(s);
+	if (saved_state_remove(s->data_dir, &err) < 0)
+		log_warn("resume", "%s", err.text);
+}
+
+static int make_memory(struct suspend *u, struct err *err)
+{
+	u->state_fd = memfd_create("dxvm-state", MFD_CLOEXEC);
+	u->share_fd = memfd_create("dxvm-share", MFD_CLOEXEC);
+	return u->state_fd < 0 || u->share_fd < 0 ? err_sys(err, "memory for the machine's state")
+						  : 0;
+}
+
+static bool find_saved(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+	struct err err = ERR_INIT;
+	auto_free char *processor =
+	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
+
+	forget(s);
+	if (saved_state_open(s->data_dir, &s->identity, &u->manifest, &err) < 0) {
+		if (err.code != ERR_NOT_FOUND)
+			refuse(s, err.text);
+		else /* what a save that was interrupted has left */
+			(void)saved_state_remove(s->data_dir, &err);
+		return false;
+	}
+	if (saved_state_fits(s->data_dir, &u->manifest, u->machine, processor, &err) < 0 ||
+	    make_memory(u, &err) < 0) {
+		refuse(s, err.text);
+		return false;
+	}
+	memcpy(s->boot_nonce, u->manifest.boot_nonce, sizeof(s->boot_nonce));
+	return true;
+}
+
+static void describe(struct supervisor *s)
+{
+	auto_buf struct buf text;
+	struct err err = ERR_INIT;
+
+	buf_init(&text, MACHINE_MAX);
+	free(s->suspend.machine);
+	if (s->machine.ops->describe(&s->machine.spec, &text, &err) < 0)
+		log_warn("machine", "%s", err.text);
+	s->suspend.machine = buf_take_string(&text);
+}
+
+bool resume_prepare(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+	struct vm_spec *spec = &s->machine.spec;
+
+	describe(s);
+	if (!s->machine.ops->load)
+		return false;
+	if (u->taken) {
+		close_fd(&spec->ram_fd);
+		spec->ram_fd = take_fd(&u->ram_fd);
+		(void)lseek(u->state_fd, 0, SEEK_SET); /* QEMU left it at the end */
+	} else if (!find_saved(s)) {
+		return false;
+	}
+	spec->incoming = true;
+	spec->state_fd = u->state_fd;
+	u->resuming = true;
+	return true;
+}
+
+/* -- 2 and 3 ------------------------------------------------------------------------------------
+ */
+
+void resume_failed(struct supervisor *s, const char *why)
+{
+	struct suspend *u = &s->suspend;
+
+	if (!u->resuming || u->failure || s->state >= STATE_STOPPING)
+		return;
+	u->failure = xstrdup(why);
+	if (s->vm)
+		s->vm->ops->kill(s->vm);
+}
+
+static void boot(struct supervisor *s)
+{
+	struct err err = ERR_INIT;
+
+	refuse(s, s->suspend.failure);
+	lifecycle_drop_machine(s);
+	if (s->state != STATE_STARTING)
+		supervisor_set_state(s, STATE_STARTING);
+	if (lifecycle_start(s, &err) < 0) {
+		log_error("machine", "%s", err.text);
+		lifecycle_finish(s, err.text, "");
+	}
+}
+
+bool resume_gone(struct supervisor *s, const char *why)
+{
+	struct suspend *u = &s->suspend;
+
+	if (!u->resuming || s->state >= STATE_STOPPING)
+		return false;
+	if (!u->failure)
+		u->failure = xstrdup(why[0] ? why : "the machine ended");
+	if (u->working)
+		atomic_store(&u->cancel, true); /* goes on in after_fill */
+	else
+		boot(s);
+	return true;
+}
+
+static void load(struct supervisor *s)
+{
+	struct err err = ERR_INIT;
+
+	if (lifecycle_start_share(s, s->suspend.share_fd, &err) < 0 ||
+	    s->vm->ops->load(s->vm, &err) < 0)
+		resume_failed(s, err.text);
+}
+
+static void fill_work(uv_work_t *work)
+{
+	struct supervisor *s = work->data;
+	struct suspend *u = &s->suspend;
+	const struct saved_memory memory = {
+	    .ram = s->machine.spec.ram_fd,
+	    .state = u->state_fd,
+	    .share = u->share_fd,
+	    .ram_bytes = s->settings.mem,
+	};
+
+	u->result = saved_state_read(s->data_dir, &u->manifest, &memory, &u->cancel, &u->err);
+}
+
+static void after_fill(uv_work_t *work, int status)
+{
+	struct supervisor *s = work->data;
+	struct suspend *u = &s->suspend;
+
+	(void)status;
+	u->working = false;
+	if (s->state >= STATE_STOPPING)
+		return;
+	if (!s->vm)
+		boot(s);
+	else if (u->result < 0)
+		resume_failed(s, u->err.text);
+	else
+		load(s);
+}
+
+int resume_started(struct supervisor *s, struct err *err)
+{
+	struct suspend *u = &s->suspend;
+
+	(void)err;
+	if (u->taken) {
+		load(s);
+		return 0;
+	}
+	u->err = (struct err)ERR_INIT;
+	atomic_store(&u->cancel, false);
+	u->work.data = s;
+	u->working = true;
+	(void)uv_queue_work(&s->loop, &u->work, fill_work, after_fill);
+	return 0;
+}
+
+/* -- 4 and 5 ------------------------------------------------------------------------------------
+ */
+
+static void on_no_answer(uv_timer_t *timer)
+{
+	resume_failed(timer->data, "the guest does not answer");
+}
+
+void resume_loaded(void *ctx, const struct err *failure)
+{
+	struct supervisor *s = ctx;
+	struct err err = ERR_INIT;
+
+	if (!s->suspend.resuming || s->state >= STATE_STOPPING)
+		return;
+	/* The new generation is what makes it void; removing it only gives back the room. */
+	if (failure) {
+		resume_failed(s, failure->text);
+	} else if (saved_generation_renew(s->data_dir, &err) < 0 ||
+		   saved_state_remove(s->data_dir, &err) < 0) {
+		resume_failed(s, err.text);
+	} else {
+		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
+		s->vm->ops->cont(s->vm);
+	}
+}
+
+void resume_hello(struct supervisor *s, const struct mux_hello *hello)
+{
+	if (memcmp(hello->boot_nonce, s->boot_nonce, sizeof(s->boot_nonce)) != 0)
+		resume_failed(s, "its memory is of another boot");
+}
+
+void resume_ready(struct supervisor *s)
+{
+	if (s->suspend.resuming)
+		forget(s);
+}

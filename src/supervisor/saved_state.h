@@ -1,0 +1,48 @@
+#pragma once
+/*
+ * A suspended VM on disk (project/saved.h): RAM, device state, the share server's state, and the
+ * manifest that makes them one. It counts from the moment the manifest is renamed into place, which
+ * is when everything else, the disk included, is on stable storage; and until the manifest is
+ * removed, which happens before the guest goes on: there is never RAM beside a newer disk.
+ *
+ * Against what those two rules cannot see (files put back from a backup, a disk changed by another
+ * program) each start of a machine writes a new random generation into the data directory, and the
+ * manifest names the generation and the exact disk it belongs to.
+ *
+ * Everything may run on any thread; the data directory's lock is the caller's.
+ */
+#include "project/identity.h"
+#include "supervisor/saved_manifest.h"
+
+#include <stdatomic.h>
+
+/* Memory to be saved from or filled; the descriptors are the caller's. share may be -1. */
+struct saved_memory {
+	int ram, state, share;
+	uint64_t ram_bytes;
+};
+
+/* In manifest: machine, processor, boot_nonce are given; the rest is filled in. ERR_CANCELLED when
+ * *cancel became true. After any failure nothing is left. */
+int saved_state_write(int data_dir, const struct identity *identity,
+		      const struct saved_memory *memory, struct saved_manifest *manifest,
+		      const atomic_bool *cancel, struct err *err);
+
+/* ERR_NOT_FOUND: there is none. ERR_INVALID: damaged or not ours. saved_manifest_done frees. */
+int saved_state_open(int data_dir, const struct identity *identity,
+		     struct saved_manifest *ret_manifest, struct err *err);
+/* Whether it can go on as this machine on this disk; ERR_INVALID says what is different. */
+int saved_state_fits(int data_dir, const struct saved_manifest *manifest, const char *machine,
+		     const char *processor, struct err *err);
+/* Fills memory, which must be all zero. ERR_INVALID when something is damaged. */
+int saved_state_read(int data_dir, const struct saved_manifest *manifest,
+		     const struct saved_memory *memory, const atomic_bool *cancel, struct err *err);
+
+/* Synced: after this no power cut brings it back. What is not there is no error. */
+int saved_state_remove(int data_dir, struct err *err);
+
+/* A machine is about to run on the disk. */
+int saved_generation_renew(int data_dir, struct err *err);
+
+/* What guest code under KVM may have found out of this processor. The caller's. */
+char *saved_processor(void);

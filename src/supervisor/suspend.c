@@ -1,0 +1,281 @@
+/*
+ * Theory of operation. Out:
+ *
+ *	running ── asked, idle, signal ──▶ suspending
+ *	  1 the agent writes all to its disk and comes to rest (its link is over, between two
+ *frames) 2 the share server comes to rest, its memory is compact 3 the machine stops, gives its
+ *devices' state, ends             from here the guest is memory 4 saving: a worker copies that
+ *memory to disk and syncs; the manifest makes it count 5 gone
+ *
+ * Until 3 a failure lets the machine go on; the agent hears a new HELLO on the same port. From 3 on
+ * whatever happens, a client that wants the guest or a disk that is full, leads to a new machine
+ *that goes on from memory (resume.c). The guest is never left standing still.
+ */
+#include "supervisor/internal.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define REST_LIMIT_MS  60000 /* a guest's whole page cache, to a slow disk */
+#define POWER_LIMIT_MS 5000
+#define MS_PER_S       1000.0
+
+void suspend_init(struct supervisor *s)
+{
+	s->suspend = (struct suspend){.ram_fd = -1, .state_fd = -1, .share_fd = -1, .agent_fd = -1};
+}
+
+static void close_fd(int *fd)
+{
+	cleanup_close(fd);
+	*fd = -1;
+}
+
+void suspend_done(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	close_fd(&u->ram_fd);
+	close_fd(&u->state_fd);
+	close_fd(&u->share_fd);
+	close_fd(&u->agent_fd);
+	saved_manifest_done(&u->manifest);
+	free(take_ptr(&u->machine));
+	free(take_ptr(&u->failure));
+}
+
+static double seconds_since(const struct supervisor *s, uint64_t began_ms)
+{
+	return (double)(uv_now(&s->loop) - began_ms) / MS_PER_S;
+}
+
+/* -- back to running --------------------------------------------------------------------------- */
+
+/* The machine is there and runs: only the link to the agent, which is at rest, is made anew. */
+static void go_on(struct supervisor *s, const char *why)
+{
+	auto_free char *text = xasprintf("the VM was not suspended: %s", why);
+
+	log_warn("suspend", "%s", text);
+	control_suspend_failed(s->control, text);
+	if (s->suspend.leaving)
+		s->suspend.stop = true;
+	if (s->share)
+		share_link_resume(s->share);
+	lifecycle_link_agent(s, take_fd(&s->suspend.agent_fd), true);
+}
+
+static void go_on_from_memory(struct supervisor *s)
+{
+	struct err err = ERR_INIT;
+
+	s->suspend.wanted = false;
+	s->started_ms = uv_now(&s->loop);
+	supervisor_set_state(s, STATE_STARTING);
+	if (lifecycle_start(s, &err) < 0) {
+		log_error("suspend", "%s", err.text);
+		lifecycle_finish(s, err.text, "");
+	}
+}
+
+/* -- 4: to disk -------------------------------------------------------------------------------- */
+
+static void save_work(uv_work_t *work)
+{
+	struct supervisor *s = work->data;
+	struct suspend *u = &s->suspend;
+	const struct saved_memory memory = {
+	    .ram = u->ram_fd,
+	    .state = u->state_fd,
+	    .share = u->share_fd,
+	    .ram_bytes = s->settings.mem,
+	};
+
+	u->result = saved_state_write(s->data_dir, &s->identity, &memory, &u->manifest, &u->cancel,
+				      &u->err);
+}
+
+static void after_save(uv_work_t *work, int status)
+{
+	struct supervisor *s = work->data;
+	struct suspend *u = &s->suspend;
+	bool failed = u->result < 0;
+
+	(void)status;
+	u->working = false;
+	if (failed && u->err.code != ERR_CANCELLED) {
+		auto_free char *text =
+		    xasprintf("the VM goes on, because it could not be saved: %s", u->err.text);
+
+		log_error("suspend", "%s", text);
+		control_note(s->control, text);
+		control_suspend_failed(s->control, text);
+		u->stop |= u->leaving;
+	} else if (failed) {
+		control_suspend_failed(s->control, "the VM goes on: somebody wants it");
+	}
+	if (failed || u->wanted) {
+		go_on_from_memory(s);
+		return;
+	}
+	log_info("suspend", "on disk after %.2f s", seconds_since(s, u->began_ms));
+	lifecycle_finish(s, NULL, "the VM was suspended");
+}
+
+static void start_saving(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	supervisor_set_state(s, STATE_SAVING);
+	saved_manifest_done(&u->manifest);
+	u->manifest.machine = xstrdup(u->machine);
+	u->manifest.processor =
+	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
+	memcpy(u->manifest.boot_nonce, s->boot_nonce, sizeof(s->boot_nonce));
+	u->err = (struct err)ERR_INIT;
+	atomic_store(&u->cancel, false);
+	u->work.data = s;
+	u->working = true;
+	(void)uv_queue_work(&s->loop, &u->work, save_work, after_save);
+}
+
+void suspend_wanted(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	if ((s->state != STATE_SUSPENDING && s->state != STATE_SAVING) || (u->leaving && !u->stop))
+		return;
+	u->wanted = true;
+	if (s->state == STATE_SAVING)
+		atomic_store(&u->cancel, true);
+}
+
+/* -- 3: the machine's state -------------------------------------------------------------------- */
+
+bool suspend_gone(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	if (!u->taken)
+		return false;
+	log_info("suspend", "the guest is memory after %.2f s", seconds_since(s, u->began_ms));
+	u->ram_fd = take_fd(&s->machine.spec.ram_fd);
+	close_fd(&u->agent_fd);
+	lifecycle_drop_machine(s);
+	if (u->wanted)
+		go_on_from_memory(s);
+	else
+		start_saving(s);
+	return true;
+}
+
+void suspend_saved(void *ctx, const struct err *failure)
+{
+	struct supervisor *s = ctx;
+
+	if (s->state != STATE_SUSPENDING)
+		return;
+	s->suspend.taken = !failure;
+	if (failure)
+		go_on(s, failure->text);
+}
+
+static int take_state(struct supervisor *s, struct err *err)
+{
+	struct suspend *u = &s->suspend;
+
+	close_fd(&u->state_fd);
+	close_fd(&u->share_fd);
+	if (s->share && share_link_state(s->share, &u->share_fd, err) < 0)
+		return -1;
+	u->state_fd = memfd_create("dxvm-state", MFD_CLOEXEC);
+	if (u->state_fd < 0)
+		return err_sys(err, "memory for the machine's state");
+	return s->vm->ops->save(s->vm, u->state_fd, err);
+}
+
+static void on_share_quiet(void *ctx)
+{
+	struct supervisor *s = ctx;
+	struct err err = ERR_INIT;
+
+	if (s->state == STATE_SUSPENDING && take_state(s, &err) < 0)
+		go_on(s, err.text);
+}
+
+/* -- 1 and 2: to rest -------------------------------------------------------------------------- */
+
+static void on_at_rest(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	struct suspend *u = &s->suspend;
+
+	if (s->state != STATE_SUSPENDING)
+		return;
+	u->agent_fd = agent_link_release(take_ptr(&s->agent));
+	if (u->failure) {
+		auto_free char *why = take_ptr(&u->failure);
+
+		go_on(s, why);
+	} else if (s->share) {
+		share_link_quiesce(s->share, on_share_quiet, s);
+	} else {
+		on_share_quiet(s);
+	}
+}
+
+void suspend_at_rest(struct supervisor *s, const char *failure)
+{
+	if (s->state != STATE_SUSPENDING)
+		return;
+	free(s->suspend.failure);
+	s->suspend.failure = failure ? xstrdup(failure) : NULL;
+	/* Not from inside its link. */
+	supervisor_set_limit(s, 0, on_at_rest);
+}
+
+static void on_power_limit(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	if (s->vm)
+		s->vm->ops->kill(s->vm);
+}
+
+static void on_rest_limit(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	const char *why = "the guest does not come to rest; it is switched off";
+
+	log_error("suspend", "%s", why);
+	control_suspend_failed(s->control, why);
+	supervisor_set_state(s, STATE_STOPPING);
+	control_ready(s->control, why);
+	s->vm->ops->power_button(s->vm);
+	supervisor_set_limit(s, POWER_LIMIT_MS, on_power_limit);
+}
+
+int suspend_begin(struct supervisor *s, struct err *err)
+{
+	struct suspend *u = &s->suspend;
+
+	if (s->state == STATE_SUSPENDING || s->state == STATE_SAVING)
+		return 0;
+	if (!s->machine.ops->save)
+		return err_set(err, ERR_UNSUPPORTED, "this kind of VM cannot be suspended");
+	if (s->state != STATE_READY || !agent_link_quiesce(s->agent))
+		return err_set(err, ERR_BUSY, "the VM is not ready to be suspended");
+	u->began_ms = uv_now(&s->loop);
+	u->wanted = false;
+	u->taken = false;
+	supervisor_set_state(s, STATE_SUSPENDING);
+	control_not_ready(s->control);
+	control_progress(s->control, "suspending the VM");
+	supervisor_set_limit(s, REST_LIMIT_MS, on_rest_limit);
+	return 0;
+}
