@@ -21,9 +21,7 @@
 #define MUX_OUT_MAX	  (256u << 10)	     /* a resync run, a HELLO and the target fit well */
 #define MUX_REASON_MAX	  (8 + PROTO_TEXT_MAX)
 #define MUX_PING_MAX	  64
-#define MUX_QUEUE_MAX                                                                              \
-	((size_t)PROTO_WINDOW * 4) /* see mux_output.c for why it is never reached                 \
-				    */
+#define MUX_QUEUE_MAX	  ((size_t)PROTO_WINDOW * 4) /* mux_output.c says why it suffices */
 
 enum mux_state {
 	MUX_NEW,     /* before the peer's HELLO, or after a resync run */
