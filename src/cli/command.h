@@ -53,6 +53,8 @@ extern const struct command cmd_install;
 extern const struct command cmd_logs;
 extern const struct command cmd_ls;
 extern const struct command cmd_rm;
+extern const struct command cmd_run;
+extern const struct command cmd_services;
 extern const struct command cmd_shell;
 extern const struct command cmd_start;
 extern const struct command cmd_status;

@@ -395,6 +395,10 @@ static int rejected_status(const struct session *session, struct err *err)
 {
 	if (session->reject_code != PROTO_NOT_FOUND && session->reject_code != PROTO_NOT_EXECUTABLE)
 		return err_set(err, ERR_GUEST, "%s", session->reject_text);
+	if (session->options->ret_missing && session->reject_code == PROTO_NOT_FOUND) {
+		*session->options->ret_missing = true;
+		return 127;
+	}
 	const char *program = session->options->arguments[0];
 	auto_free char *text = xasprintf("cannot run %s: %s", program ? program : "the login shell",
 					 session->reject_text);

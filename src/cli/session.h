@@ -12,6 +12,7 @@ struct session_options {
 	bool tty;		/* give it a terminal; needs terminal_present() */
 	char *const *arguments; /* NULL-terminated; empty: the user's login shell */
 	const char *cwd;	/* relative to the project directory; "": that itself */
+	bool *ret_missing;	/* set, and nothing said, when there is no such program; or NULL */
 };
 
 /* The exit status for our own exit: the program's, 128+n for signal n, 127 and 126 when it could

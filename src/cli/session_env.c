@@ -9,9 +9,25 @@
 extern char **environ;
 
 static const char *const passed[] = {
-    "TERM",	  "COLORTERM",	 "NO_COLOR",	"LANG",	     "LANGUAGE",  "LC_*",
-    "TZ",	  "http_proxy",	 "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
-    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",	"ALL_PROXY", "NO_PROXY",
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "DXVM_SUBSTITUTERS",
+    "DXVM_TRUSTED_KEYS",
 };
 
 static bool passes(const char *entry)

@@ -42,11 +42,11 @@ def test_files_go_both_ways_with_the_users_ids(debian):
     assert (made.stat().st_uid, made.stat().st_gid) == (owner.st_uid, owner.st_gid)
 
 
-def test_a_login_shell_on_a_terminal(debian):
+def test_a_shell_on_a_terminal(debian):
     child = debian.terminal()
     child.expect(r"\$ ")
     child.sendline("echo $0 $TERM; tty")
-    child.expect("-bash xterm-256color")
+    child.expect("/bin/bash xterm-256color")
     child.sendline("exit 3")
     child.expect_exact("exit")
     child.wait()

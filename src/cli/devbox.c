@@ -1,0 +1,98 @@
+#include "cli/devbox.h"
+
+#include "base/mem.h"
+#include "cli/enter.h"
+#include "cli/install.h"
+#include "cli/session.h"
+#include "cli/terminal.h"
+#include "cli/where.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORDS_MAX 8 /* besides options and arguments */
+
+/* The rest is dxvm's own: of every command, or of install, which may have come before. */
+static const char *const for_guest[] = {"env", "env-file", "list", "print-env", "pure"};
+
+static bool is_for_guest(const struct option *option)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(for_guest); i++)
+		if (strcmp(option->name, for_guest[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The command for the guest. The vector is the caller's, its words are not. */
+static char **make_words(const struct invocation *invocation, const char *verb, char **ret_flags)
+{
+	const struct options *options = &invocation->options;
+	char **words =
+	    xcalloc(WORDS_MAX + 2 * options->count + (size_t)invocation->count, sizeof(*words));
+	const char *fixed[] = {"dxvm-devbox", "enter", verb};
+	size_t count = 0;
+	size_t flags = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		words[count++] = (char *)(uintptr_t)fixed[i];
+	for (size_t i = 0; i < options->count; i++) {
+		const struct option *option = options->given[i].option;
+		const char *value = options->given[i].value;
+
+		if (!is_for_guest(option) || (!option->argument && strcmp(value, "true") != 0))
+			continue;
+		ret_flags[flags] = xasprintf("--%s", option->name);
+		words[count++] = ret_flags[flags++];
+		if (option->argument)
+			words[count++] = (char *)(uintptr_t)value;
+	}
+	if (strcmp(verb, "run") == 0 && invocation->count > 0)
+		words[count++] = (char *)(uintptr_t) "--";
+	for (int i = 0; i < invocation->count; i++)
+		words[count++] = invocation->arguments[i];
+	return words;
+}
+
+static int plain_shell(struct client *client, struct session_options *session, bool quiet,
+		       struct err *err)
+{
+	char *const none[] = {NULL};
+
+	if (!quiet)
+		(void)fprintf(stderr, "dxvm: this guest has no dxvm-devbox: a plain shell\n");
+	session->arguments = none;
+	session->ret_missing = NULL;
+	return session_run(client, session, err);
+}
+
+int devbox_run(const struct invocation *invocation, const char *verb, struct err *err)
+{
+	auto_project struct project project = {0};
+	auto_client struct client *client = NULL;
+	auto_free char *cwd = NULL;
+	char *flags[OPTIONS_MAX] = {NULL};
+	auto_free char **words = make_words(invocation, verb, flags);
+	const bool shell = strcmp(verb, "shell") == 0;
+	bool missing = false;
+	int status = -1;
+
+	if (command_project(invocation, &project, err) == 0 &&
+	    (!shell || install_offer(&project, command_progress(invocation), err) == 0) &&
+	    enter_started(&project, command_progress(invocation), &client, err) == 0) {
+		cwd = where_in_project(&project);
+		struct session_options session = {
+		    .tty = terminal_present(),
+		    .arguments = words,
+		    .cwd = cwd,
+		    .ret_missing = shell ? &missing : NULL,
+		};
+		status = session_run(client, &session, err);
+		if (missing)
+			status = plain_shell(client, &session,
+					     options_flag(&invocation->options, "quiet"), err);
+	}
+	for (size_t i = 0; i < OPTIONS_MAX; i++)
+		free(flags[i]);
+	return status;
+}
