@@ -91,22 +91,32 @@ def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
     assert late < 1
 
 
+def costs_nothing(rig, look):
+    """Looks until a second look, later than is believed without a watch, needs no requests. More
+    than one round, because somebody else may drop the caches of this whole host meanwhile."""
+    counts = []
+    for _ in range(6):
+        look()
+        time.sleep(1.2)
+        before = requests(rig)
+        look()
+        counts.append(requests(rig) - before)
+        if counts[-1] < 20:
+            return
+    pytest.fail(f"each round cost requests: {counts}")
+
+
 def test_what_is_known_is_not_asked_again(rig):
     for i in range(100):
         (rig.host / f"{i}").write_text("1")
-    for i in range(100):
-        assert get(rig.guest / f"{i}") == b"1"
-        # Reading moved the time of access, which the kernel asks for once more.
-        assert (rig.guest / f"{i}").stat().st_size == 1
-        assert not (rig.guest / f"no {i}").exists()
-    time.sleep(1.2)  # longer than is believed without a watch
-    before = requests(rig)
-    for i in range(100):
-        fd = os.open(rig.guest / f"{i}", os.O_RDONLY)
-        assert os.read(fd, 10) == b"1" and os.fstat(fd).st_size == 1
-        os.close(fd)
-        assert not (rig.guest / f"no {i}").exists()
-    assert requests(rig) - before < 20
+
+    def look():
+        for i in range(100):
+            fd = os.open(rig.guest / f"{i}", os.O_RDONLY)
+            assert os.read(fd, 10) == b"1" and os.fstat(fd).st_size == 1
+            os.close(fd)
+            assert not (rig.guest / f"no {i}").exists()
+    costs_nothing(rig, look)
 
 
 def test_the_guests_own_changes_are_not_told_to_it(rig):
@@ -118,13 +128,11 @@ def test_the_guests_own_changes_are_not_told_to_it(rig):
         for i in range(100):
             assert os.stat(f"r{i}").st_size == 1
     rig.run(work)
-    wait_for(lambda: (rig.guest / "r99").exists(), "the files")
-    [(rig.guest / f"r{i}").stat() for i in range(100)]
-    time.sleep(1.2)
-    before = requests(rig)
-    for i in range(100):
-        (rig.guest / f"r{i}").stat()
-    assert requests(rig) - before < 20
+
+    def look():
+        for i in range(100):
+            assert (rig.guest / f"r{i}").stat().st_size == 1
+    costs_nothing(rig, look)
 
 
 def trees_differ(rig):
