@@ -11,17 +11,18 @@
  * spaces and the like in a path as three octal digits. */
 static bool same_path(const char *escaped, const char *path)
 {
-	unsigned code;
-
 	for (; *escaped; path++) {
-		if (escaped[0] == '\\' && sscanf(escaped + 1, "%3o", &code) == 1) {
-			escaped += 4;
-		} else {
-			code = (unsigned char)*escaped;
-			escaped++;
+		unsigned code = (unsigned char)*escaped;
+		size_t length = 1;
+
+		if (code == '\\' && strspn(escaped + 1, "01234567") >= 3) {
+			code = 0;
+			for (; length < 4; length++)
+				code = code * 8 + (unsigned)(escaped[length] - '0');
 		}
 		if (code != (unsigned char)*path)
 			return false;
+		escaped += length;
 	}
 	return *path == '\0';
 }

@@ -288,7 +288,7 @@ static int parse_element(struct parser *p, struct json *json)
 /* What is between the brackets; `at` is behind the first one. */
 static int parse_items(struct parser *p, struct json *json)
 {
-	const char close = json->type == JSON_OBJECT ? '}' : ']';
+	const uint8_t close = json->type == JSON_OBJECT ? '}' : ']';
 	const char *wanted = json->type == JSON_OBJECT ? "',' or '}'" : "',' or ']'";
 
 	if (++p->depth > JSON_DEPTH_MAX) {

@@ -163,6 +163,8 @@ int lock_find(const struct lock *lock, const struct config_package *package, con
 	    object_in(lock, at, "systems", &at, err) < 0 ||
 	    object_in(lock, at, system, &at, err) < 0)
 		return -1;
+	if (!at)
+		return 0;
 	outputs = json_field(at, "outputs");
 	if (outputs && outputs->type != JSON_ARRAY)
 		return json_error(outputs, lock->file, err, "\"outputs\" must be a list, not %s",
