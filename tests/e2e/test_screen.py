@@ -143,7 +143,9 @@ def test_control_z_suspends_vim_and_fg_brings_it_back(screen):
     screen.type("fg", "Enter")
     screen.shows("line 23\n")
     screen.type(":q!", "Enter")
+    screen.wait(lambda: screen.state()[0].startswith("alternate_on=0"), "vim has ended")
     screen.type("exit 4", "Enter")
+    screen.wait(lambda: screen.lines()[-1] == "outer> ".rstrip(), "the shell has ended")
     screen.type("echo status-$?", "Enter")
     screen.shows("status-4")
 
