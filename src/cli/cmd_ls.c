@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "project/live.h"
 #include "project/registry.h"
+#include "project/saved.h"
 #include "project/settings.h"
 
 #include <fcntl.h>
@@ -20,7 +21,7 @@ static const struct option ls_options[] = {
 
 /* What is said of one VM. */
 struct row {
-	const char *state; /* running, stopped, missing */
+	const char *state; /* running, suspended, stopped, missing */
 	char *guest;	   /* the caller's */
 	uint64_t disk;	   /* bytes it really takes */
 };
@@ -45,13 +46,17 @@ static struct row look(const struct registered *known)
 	auto_close int lock = -1;
 	struct err ignored = ERR_INIT;
 	struct settings settings;
+	uint64_t bytes = 0;
 	struct stat st;
 
 	if (file_open_dir(AT_FDCWD, known->path, &data_dir, &ignored) < 0 ||
 	    fstat(data_dir, &st) < 0 || st.st_dev != known->device || st.st_ino != known->inode)
 		return row;
-	row.state = live_take(data_dir, &lock, &ignored) == 0 ? "stopped" : "running";
-	row.disk = disk_bytes(data_dir);
+	bool saved = saved_is_there(data_dir, &bytes);
+	row.state = live_take(data_dir, &lock, &ignored) < 0 ? "running"
+		    : saved				     ? "suspended"
+							     : "stopped";
+	row.disk = disk_bytes(data_dir) + bytes;
 	if (settings_load(data_dir, &settings, &ignored) == 0) {
 		free(row.guest);
 		row.guest = xstrdup(settings.guest->name);
@@ -67,7 +72,7 @@ static int print_line(void *ctx, const struct registered *known, struct err *err
 
 	(void)ctx;
 	(void)err;
-	(void)printf("%-9s%-9s%7.1f MiB  %s\n", row.state, guest, (double)row.disk / (1 << 20),
+	(void)printf("%-11s%-9s%7.1f MiB  %s\n", row.state, guest, (double)row.disk / (1 << 20),
 		     path);
 	return 0;
 }

@@ -2,6 +2,8 @@
 #include "base/safe_text.h"
 #include "cli/command.h"
 #include "cli/enter.h"
+#include "project/data_dir.h"
+#include "project/saved.h"
 #include "wire/message.h"
 
 #include <jansson.h>
@@ -38,14 +40,30 @@ static void print_status(const struct message_status *s)
 		     s->machine_pid);
 }
 
+/* Of a VM that does not run. */
+static bool is_suspended(const struct project *project, uint64_t *ret_bytes)
+{
+	auto_close int data_dir = -1;
+	struct err ignored = ERR_INIT;
+
+	return data_dir_open(project, &data_dir, NULL, &ignored) == 0 &&
+	       saved_is_there(data_dir, ret_bytes);
+}
+
 static void print_json(const struct project *project, const struct message_status *s)
 {
+	uint64_t bytes = 0;
+	bool suspended = !s && is_suspended(project, &bytes);
 	auto_free char *root = safe_text(project->root, strlen(project->root), SAFE_TEXT_LINE);
 	auto_free char *files =
 	    safe_text(project->data_dir, strlen(project->data_dir), SAFE_TEXT_LINE);
 	json_auto_t *all = json_pack("{s:s, s:s, s:s}", "project", root, "files", files, "state",
-				     s ? s->state : "not running");
+				     s		 ? s->state
+				     : suspended ? "suspended"
+						 : "not running");
 
+	if (suspended)
+		(void)json_object_set_new(all, "saved_bytes", json_integer((json_int_t)bytes));
 	if (s) {
 		json_auto_t *more = json_pack(
 		    "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:i}", "guest", s->guest,
@@ -64,10 +82,15 @@ static void print_json(const struct project *project, const struct message_statu
 /* s is NULL when it does not run. */
 static void print(const struct project *project, const struct message_status *s)
 {
+	uint64_t bytes = 0;
+
 	print_text("project", project->root);
 	print_text("files", project->data_dir);
 	if (s)
 		print_status(s);
+	else if (is_suspended(project, &bytes))
+		(void)printf("%-12ssuspended, %llu MiB on disk\n", "state",
+			     (unsigned long long)(bytes / MIB));
 	else
 		print_text("state", "not running");
 }

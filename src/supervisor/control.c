@@ -18,6 +18,7 @@
 
 #define CLIENTS_MAX 64
 #define NO_REQUEST  0
+#define NOTES_MAX   4
 
 struct control {
 	uv_poll_t poll;
@@ -34,7 +35,7 @@ struct control {
 	bool resumed;
 	char *failure; /* why it will never be ready */
 	char *progress;
-	char *note;
+	char *notes[NOTES_MAX];	    /* the last ones, oldest first; NULL: none */
 	void (*drained)(void *ctx); /* set once finishing */
 	int open_handles;
 };
@@ -111,7 +112,8 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 		control->heard = true;
 		control->host->wanted(control->ctx);
 		answer_ready(client);
-		tell(client, PROTO_NOTE, control->note);
+		for (size_t i = 0; i < NOTES_MAX; i++)
+			tell(client, PROTO_NOTE, control->notes[i]);
 		tell(client, PROTO_PROGRESS, control->progress);
 		break;
 	case PROTO_STATUS:
@@ -276,8 +278,15 @@ void control_progress(struct control *control, const char *text)
 
 void control_note(struct control *control, const char *text)
 {
-	free(control->note);
-	control->note = xstrdup(text);
+	size_t count = 0;
+
+	while (count < NOTES_MAX && control->notes[count])
+		count++;
+	if (count == NOTES_MAX) {
+		free(control->notes[0]);
+		memmove(control->notes, control->notes + 1, --count * sizeof(*control->notes));
+	}
+	control->notes[count] = xstrdup(text);
 	each_client(client, control) tell(client, PROTO_NOTE, text);
 }
 
@@ -389,7 +398,8 @@ void control_free(struct control *control)
 	(void)unlink(control->path);
 	free(take_ptr(&control->path));
 	free(take_ptr(&control->progress));
-	free(take_ptr(&control->note));
+	for (size_t i = 0; i < NOTES_MAX; i++)
+		free(take_ptr(&control->notes[i]));
 	free(take_ptr(&control->failure));
 	uv_close((uv_handle_t *)&control->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&control->limit, on_handle_closed);

@@ -31,7 +31,7 @@ int control_open(uv_loop_t *loop, const char *dir, const char *name,
 
 /* Tells every client that waits for the guest what goes on. */
 void control_progress(struct control *control, const char *text);
-/* The same for a line that a person should read; clients that come later see the last one too. */
+/* The same for a line that a person should read; clients that come later see the last few too. */
 void control_note(struct control *control, const char *text);
 /* Answers every client that waits for the guest, now and from now on: ready (text NULL), or why
  * not. */

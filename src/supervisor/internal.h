@@ -42,6 +42,7 @@ struct suspend {
 	int share_fd;  /* the same of the share server, or -1 */
 	int agent_fd;  /* the agent's port while the agent is at rest, or -1 */
 	bool taken;    /* ram_fd and state_fd are a whole guest */
+	bool found;    /* the manifest is that of a saved state */
 	bool wanted;   /* somebody came meanwhile: go on from memory */
 	bool stop;     /* somebody wants it stopped instead: as soon as it runs again */
 	bool leaving;  /* we were told to go: who comes is not let in */
@@ -112,6 +113,8 @@ void suspend_saved(void *ctx, const struct err *failure);
 bool suspend_gone(struct supervisor *s);
 
 /* resume.c */
+/* Before a machine is prepared: the accelerator of the one that may go on; NULL: there is none. */
+const enum vm_accel *resume_look(struct supervisor *s);
 /* Whether the machine that was prepared is to go on from memory or disk. Says why not if there was
  * something. */
 bool resume_prepare(struct supervisor *s);

@@ -315,7 +315,8 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	struct machine *m = &s->machine;
 	bool resuming;
 
-	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, err) < 0)
+	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, resume_look(s),
+			    err) < 0)
 		return -1;
 	if (s->tried_tcg)
 		m->spec.accel = VM_ACCEL_TCG;

@@ -28,12 +28,19 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static double seconds_since_start(struct supervisor *s)
+{
+	uv_update_time(&s->loop);
+	return (double)(uv_now(&s->loop) - s->started_ms) / 1000.0;
+}
+
 static void forget(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
 
 	u->resuming = false;
 	u->taken = false;
+	u->found = false;
 	close_fd(&u->ram_fd);
 	close_fd(&u->state_fd);
 	close_fd(&u->share_fd);
@@ -64,21 +71,36 @@ static int make_memory(struct suspend *u, struct err *err)
 						  : 0;
 }
 
-static bool find_saved(struct supervisor *s)
+const enum vm_accel *resume_look(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+	struct err err = ERR_INIT;
+
+	if (u->taken)
+		return &u->manifest.accel;
+	forget(s);
+	if (!s->settings.guest->has_machine)
+		return NULL;
+	if (saved_state_open(s->data_dir, &s->identity, &u->manifest, &err) == 0) {
+		u->found = true;
+		return &u->manifest.accel;
+	}
+	if (err.code != ERR_NOT_FOUND)
+		refuse(s, err.text);
+	else /* what a save that was interrupted has left */
+		(void)saved_state_remove(s->data_dir, &err);
+	return NULL;
+}
+
+static bool can_use_saved(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
 	struct err err = ERR_INIT;
 	auto_free char *processor =
 	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
 
-	forget(s);
-	if (saved_state_open(s->data_dir, &s->identity, &u->manifest, &err) < 0) {
-		if (err.code != ERR_NOT_FOUND)
-			refuse(s, err.text);
-		else /* what a save that was interrupted has left */
-			(void)saved_state_remove(s->data_dir, &err);
+	if (!u->found)
 		return false;
-	}
 	if (saved_state_fits(s->data_dir, &u->manifest, u->machine, processor, &err) < 0 ||
 	    make_memory(u, &err) < 0) {
 		refuse(s, err.text);
@@ -112,7 +134,7 @@ bool resume_prepare(struct supervisor *s)
 		close_fd(&spec->ram_fd);
 		spec->ram_fd = take_fd(&u->ram_fd);
 		(void)lseek(u->state_fd, 0, SEEK_SET); /* QEMU left it at the end */
-	} else if (!find_saved(s)) {
+	} else if (!can_use_saved(s)) {
 		return false;
 	}
 	spec->incoming = true;
@@ -168,6 +190,7 @@ static void load(struct supervisor *s)
 {
 	struct err err = ERR_INIT;
 
+	log_info("resume", "the memory is filled after %.2f s", seconds_since_start(s));
 	if (lifecycle_start_share(s, s->suspend.share_fd, &err) < 0 ||
 	    s->vm->ops->load(s->vm, &err) < 0)
 		resume_failed(s, err.text);
@@ -243,6 +266,7 @@ void resume_loaded(void *ctx, const struct err *failure)
 		   saved_state_remove(s->data_dir, &err) < 0) {
 		resume_failed(s, err.text);
 	} else {
+		log_info("resume", "the guest goes on after %.2f s", seconds_since_start(s));
 		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
 		s->vm->ops->cont(s->vm);
 	}

@@ -66,7 +66,8 @@ int saved_manifest_seal(const struct saved_manifest *manifest, const char *id, c
 	auto_buf struct buf buf;
 
 	buf_init(&buf, SAVED_MANIFEST_MAX);
-	if (msg_write_u64(&buf, MAGIC) < 0 || msg_write_string(&buf, manifest->machine) < 0 ||
+	if (msg_write_u64(&buf, MAGIC) < 0 || msg_write_u8(&buf, (uint8_t)manifest->accel) < 0 ||
+	    msg_write_string(&buf, manifest->machine) < 0 ||
 	    msg_write_string(&buf, manifest->processor) < 0 ||
 	    write_bytes(&buf, manifest->boot_nonce) < 0 ||
 	    write_bytes(&buf, manifest->generation) < 0 ||
@@ -100,6 +101,7 @@ int saved_manifest_open(const void *bytes, size_t length, const char *id,
 	magic = msg_read_u64(&reader);
 	if (magic != MAGIC)
 		return err_set(err, ERR_INVALID, "another version of dxvm wrote it");
+	manifest.accel = msg_read_u8(&reader) == VM_ACCEL_KVM ? VM_ACCEL_KVM : VM_ACCEL_TCG;
 	manifest.machine = msg_read_string(&reader, MACHINE_MAX);
 	manifest.processor = msg_read_string(&reader, MACHINE_MAX);
 	msg_read_bytes(&reader, manifest.boot_nonce, sizeof(manifest.boot_nonce));

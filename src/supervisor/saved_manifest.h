@@ -4,6 +4,7 @@
  * what would be started now, never executed. Signed, bounded, read with the wire's checked reader.
  */
 #include "base/err.h"
+#include "vm/vm.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct saved_blob {
 
 struct saved_manifest {
 	char *machine;		/* the machine's command line, one argument a line */
+	enum vm_accel accel;	/* so that nobody has to find out again */
 	char *processor;	/* what guest code may have found out of the host; "" under TCG */
 	uint8_t boot_nonce[16]; /* of the guest's agent */
 	uint8_t generation[16]; /* of the disk (saved_state.h) */

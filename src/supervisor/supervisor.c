@@ -136,7 +136,7 @@ static int dry_run(struct supervisor *s, const char *root, const char *data_dir,
 
 	buf_init(&text, 65536);
 	if (load(s, root, data_dir, err) < 0 ||
-	    machine_prepare(&s->machine, s->data_dir, &s->project, &s->identity, &s->settings,
+	    machine_prepare(&s->machine, s->data_dir, &s->project, &s->identity, &s->settings, NULL,
 			    err) < 0 ||
 	    s->machine.ops->describe(&s->machine.spec, &text, err) < 0)
 		return -1;

@@ -74,6 +74,7 @@ static void go_on_from_memory(struct supervisor *s)
 {
 	struct err err = ERR_INIT;
 
+	control_suspend_failed(s->control, "the VM goes on: somebody wants it");
 	s->suspend.wanted = false;
 	s->started_ms = uv_now(&s->loop);
 	supervisor_set_state(s, STATE_STARTING);
@@ -116,8 +117,6 @@ static void after_save(uv_work_t *work, int status)
 		control_note(s->control, text);
 		control_suspend_failed(s->control, text);
 		u->stop |= u->leaving;
-	} else if (failed) {
-		control_suspend_failed(s->control, "the VM goes on: somebody wants it");
 	}
 	if (failed || u->wanted) {
 		go_on_from_memory(s);
@@ -132,10 +131,8 @@ static void start_saving(struct supervisor *s)
 	struct suspend *u = &s->suspend;
 
 	supervisor_set_state(s, STATE_SAVING);
-	saved_manifest_done(&u->manifest);
 	u->manifest.machine = xstrdup(u->machine);
-	u->manifest.processor =
-	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
+	u->manifest.processor = u->manifest.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
 	memcpy(u->manifest.boot_nonce, s->boot_nonce, sizeof(s->boot_nonce));
 	u->err = (struct err)ERR_INIT;
 	atomic_store(&u->cancel, false);
@@ -165,6 +162,8 @@ bool suspend_gone(struct supervisor *s)
 		return false;
 	log_info("suspend", "the guest is memory after %.2f s", seconds_since(s, u->began_ms));
 	u->ram_fd = take_fd(&s->machine.spec.ram_fd);
+	saved_manifest_done(&u->manifest);
+	u->manifest.accel = s->machine.spec.accel;
 	close_fd(&u->agent_fd);
 	lifecycle_drop_machine(s);
 	if (u->wanted)
