@@ -9,15 +9,13 @@
  * handshake. After qmp_close nothing is called any more.
  */
 #include "base/err.h"
+#include "vm/qmp_line.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
-#define QMP_LINE_MAX ((size_t)65536)
-
 struct qmp;
-struct qmp_data; /* an object out of an answer or event; valid during the callback */
 
 struct qmp_events {
 	/* The handshake is done: QEMU's main loop runs. */
@@ -45,28 +43,3 @@ int qmp_send(struct qmp *qmp, const char *command, const char *arguments, qmp_do
 /* Sends a descriptor with the next bytes, for the `getfd` that is sent next. Owns it from now on.
  */
 void qmp_pass_fd(struct qmp *qmp, int fd);
-
-/* A member by name, or "" / `otherwise` when it is not there or of another type. A dotted name goes
- * into members: "ram.transferred". */
-const char *qmp_string(const struct qmp_data *data, const char *name);
-int64_t qmp_integer(const struct qmp_data *data, const char *name, int64_t otherwise);
-bool qmp_bool(const struct qmp_data *data, const char *name);
-
-/* What a line is, without a link: for the client itself and for fuzzing. */
-enum qmp_kind {
-	QMP_GREETING,
-	QMP_RETURN,
-	QMP_ERROR,
-	QMP_EVENT,
-	QMP_KIND_COUNT,
-};
-
-struct qmp_line {
-	enum qmp_kind kind;
-	int64_t id;	       /* of the command; 0 if none */
-	const char *name;      /* of the event; the description of the error */
-	struct qmp_data *data; /* owns everything above */
-};
-
-int qmp_line_parse(const char *text, size_t length, struct qmp_line *ret_line, struct err *err);
-void qmp_line_done(struct qmp_line *line);
