@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/number.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -20,12 +21,14 @@
 #define TEXT_MAX	  4096
 #define DEFAULT_DISK	  (32 * GIB)
 #define DEFAULT_DISK_TEXT "32G"
+#define DEFAULT_IDLE	  30
 #define MEM_ALIGN	  (2 * MIB)
 
 enum shape {
 	SHAPE_SIZE,
 	SHAPE_COUNT,
 	SHAPE_NET,
+	SHAPE_SECONDS,
 	SHAPE_GUEST,
 };
 
@@ -42,6 +45,7 @@ enum setting_index {
 	SETTING_CPU,
 	SETTING_DISK,
 	SETTING_NET,
+	SETTING_IDLE,
 	SETTING_GUEST, /* last: see settings_write_missing */
 	SETTING_LAST,
 };
@@ -53,6 +57,8 @@ static const struct setting table[] = {
     [SETTING_DISK] = {"disk", SHAPE_SIZE, 4 * GIB, 16384 * GIB,
 		      "bytes, or a number with K, M, G or T, from 4G to 16T"},
     [SETTING_NET] = {"net", SHAPE_NET, 0, 0, "\"user\" or \"off\""},
+    [SETTING_IDLE] = {"idle", SHAPE_SECONDS, 1, 7 * 86400,
+		      "seconds from 1 to 604800, or \"never\""},
     [SETTING_GUEST] = {"guest", SHAPE_GUEST, 0, 0, "a kind of guest, as `dxvm install` writes it"},
 };
 _Static_assert(ARRAY_SIZE(table) == SETTING_LAST, "one row a setting");
@@ -149,6 +155,11 @@ static bool parse(const struct setting *setting, const char *text, uint64_t *ret
 	case SHAPE_NET:
 		*ret_value = strcmp(text, "user") == 0;
 		return *ret_value || strcmp(text, "off") == 0;
+	case SHAPE_SECONDS:
+		*ret_value = 0;
+		return strcmp(text, "never") == 0 ||
+		       (number_take(&text, 10, setting->max, ret_value) && !*text &&
+			*ret_value >= setting->min);
 	case SHAPE_GUEST: {
 		const struct kind *kind = kind_find(text);
 
@@ -206,12 +217,14 @@ int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
 	uint64_t cpu = default_cpu();
 	uint64_t disk = DEFAULT_DISK;
 	uint64_t net = true;
+	uint64_t idle = DEFAULT_IDLE;
 	uint64_t guest = UINT64_MAX;
 
 	if (load(data_dir, SETTING_MEM, &mem, err) < 0 ||
 	    load(data_dir, SETTING_CPU, &cpu, err) < 0 ||
 	    load(data_dir, SETTING_DISK, &disk, err) < 0 ||
 	    load(data_dir, SETTING_NET, &net, err) < 0 ||
+	    load(data_dir, SETTING_IDLE, &idle, err) < 0 ||
 	    load(data_dir, SETTING_GUEST, &guest, err) < 0)
 		return -1;
 	if (guest == UINT64_MAX)
@@ -221,6 +234,7 @@ int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
 	    .cpu = cpu,
 	    .disk = disk,
 	    .net = net,
+	    .idle = idle,
 	    .guest = &kinds[guest],
 	};
 	return 0;
@@ -247,6 +261,8 @@ static char *default_text(enum setting_index index)
 		return xstrdup(DEFAULT_DISK_TEXT);
 	case SETTING_NET:
 		return xstrdup("user");
+	case SETTING_IDLE:
+		return xasprintf("%d", DEFAULT_IDLE);
 	case SETTING_GUEST:
 	case SETTING_LAST:
 	default:
@@ -297,7 +313,8 @@ int settings_find(const char *name, size_t *ret_i, struct err *err)
 		}
 	}
 	return err_set(err, ERR_USAGE,
-		       "there is no setting \"%s\"; there are mem, cpu, disk, net, guest", name);
+		       "there is no setting \"%s\"; there are mem, cpu, disk, net, idle, guest",
+		       name);
 }
 
 int settings_set(int data_dir, size_t i, const char *value, struct err *err)

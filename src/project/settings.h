@@ -15,6 +15,7 @@ struct settings {
 	uint64_t cpu;  /* processors */
 	uint64_t disk; /* bytes of disk.img, sparse; it only ever grows */
 	bool net;      /* "user" or "off" */
+	uint64_t idle; /* seconds without anybody or anything to do until it suspends; 0: never */
 	const struct kind *guest;
 };
 

@@ -5,6 +5,7 @@
  *	supervisor.c	the process: what it loads, opens, watches and frees
  *	lifecycle.c	start, set-up, stop and end
  *	suspend.c	from running to memory without a machine, and to disk
+ *	idle.c		when nobody needs it
  *	resume.c	from disk, or from memory, to running
  *
  * For these files alone.
@@ -58,6 +59,15 @@ struct suspend {
 	struct saved_manifest manifest;
 };
 
+/* Since when nobody and nothing uses the guest (idle.c). */
+struct idle {
+	uv_timer_t timer;
+	uint64_t since_ms;
+	uint64_t asked_ms; /* when its use of the processor was last known */
+	uint64_t cpu_us;   /* and what it was */
+	bool known;
+};
+
 struct supervisor {
 	uv_loop_t loop;
 	enum state state;
@@ -76,6 +86,7 @@ struct supervisor {
 	uint64_t started_ms; /* loop time */
 	uint64_t ready_ms;
 	struct suspend suspend;
+	struct idle idle;
 	uint8_t boot_nonce[16]; /* of the agent's HELLO */
 	char *agent_loss;	/* why the agent's link went down */
 	bool tried_tcg;		/* fell back from KVM once */
@@ -128,3 +139,9 @@ void resume_ready(struct supervisor *s);
 void resume_failed(struct supervisor *s, const char *why);
 /* The machine is gone while it was resumed: boots. False: it was not resumed. */
 bool resume_gone(struct supervisor *s, const char *why);
+
+/* idle.c */
+void idle_init(struct supervisor *s);
+void idle_activity(void *ctx, uint64_t cpu_us);
+/* Suspending did not work: not again so soon. */
+void idle_put_off(struct supervisor *s);

@@ -235,6 +235,7 @@ static const struct agent_link_events agent_link_events = {
     .refused = on_refused,
     .at_rest = on_at_rest,
     .stopped = on_stopped,
+    .activity = idle_activity,
     .lost = on_agent_lost,
 };
 

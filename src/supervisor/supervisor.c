@@ -113,6 +113,7 @@ static int run(struct supervisor *s, const char *root, const char *data_dir, str
 	(void)uv_timer_init(&s->loop, &s->limit);
 	s->limit.data = s;
 	suspend_init(s);
+	idle_init(s);
 	s->started_ms = uv_now(&s->loop);
 	if (open_control(s, err) < 0) {
 		log_error("control", "%s", err->text);

@@ -62,6 +62,7 @@ static void go_on(struct supervisor *s, const char *why)
 	auto_free char *text = xasprintf("the VM was not suspended: %s", why);
 
 	log_warn("suspend", "%s", text);
+	idle_put_off(s);
 	control_suspend_failed(s->control, text);
 	if (s->suspend.leaving)
 		s->suspend.stop = true;
@@ -114,6 +115,7 @@ static void after_save(uv_work_t *work, int status)
 		    xasprintf("the VM goes on, because it could not be saved: %s", u->err.text);
 
 		log_error("suspend", "%s", text);
+		idle_put_off(s);
 		control_note(s->control, text);
 		control_suspend_failed(s->control, text);
 		u->stop |= u->leaving;

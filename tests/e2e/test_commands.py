@@ -10,7 +10,7 @@ from projects import Project, stop_quietly
 
 def test_config_prints_sets_and_checks(project):
     lines = project.run("config").stdout.decode().splitlines()
-    assert [line.split()[0] for line in lines] == ["mem", "cpu", "disk", "net", "guest"]
+    assert [line.split()[0] for line in lines] == ["mem", "cpu", "disk", "net", "idle", "guest"]
     assert project.run("config", "cpu=3").returncode == 0
     assert (project.data / "cpu").read_text() == "3\n"
     assert project.run("config", "cpu").stdout == b"3\n"

@@ -47,6 +47,7 @@ static void what_is_written_at_install_is_read_back_and_kept(void)
 	CHECK(settings.mem >= GIB / 2 && settings.mem <= 4 * GIB && settings.mem % (2 << 20) == 0);
 	CHECK(settings.disk == 32 * GIB);
 	CHECK(settings.net);
+	CHECK_INT(settings.idle, 30);
 }
 
 static void an_edit_takes_effect(void)
@@ -59,10 +60,12 @@ static void an_edit_takes_effect(void)
 	temp_dir_put_text(&dir, "cpu", "4");
 	temp_dir_put_text(&dir, "mem", "4G\n\n");
 	temp_dir_put_text(&dir, "net", "off\n");
+	temp_dir_put_text(&dir, "idle", "never\n");
 	CHECK_INT(settings_load(dir.fd, &settings, &err), 0);
 	CHECK_INT(settings.cpu, 4);
 	CHECK(settings.mem == 4 * GIB);
 	CHECK(!settings.net);
+	CHECK_INT(settings.idle, 0);
 }
 
 static void check_error(const char *name, const char *data, size_t length, const char *text)

@@ -36,6 +36,7 @@ def small(project):
     """As little memory as the tests need: several may run on one machine."""
     (project.data / "mem").write_text("512M\n")
     (project.data / "cpu").write_text("2\n")
+    (project.data / "idle").write_text("never\n") # a test says when
     return project
 
 

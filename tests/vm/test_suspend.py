@@ -275,3 +275,38 @@ def test_a_full_disk_lets_the_vm_go_on(running):
         subprocess.run(["umount", str(saved)], check=True)
     suspend(running)
     assert boot_id(running) == before
+
+
+@pytest.fixture
+def idle_after_two_seconds(tiny):
+    guest(tiny, "true")
+    suspend(tiny)
+    (tiny.data / "idle").write_text("2\n")
+    yield tiny
+    (tiny.data / "idle").write_text("never\n")
+    if not (tiny.data / "saved" / "manifest").exists():
+        suspend(tiny)
+
+
+def test_what_nobody_uses_is_suspended(idle_after_two_seconds):
+    vm = idle_after_two_seconds
+    before = boot_id(vm)
+    supervisor = vm.processes()[0]
+    wait_until(lambda: not alive(supervisor), "the VM is suspended", 60)
+    assert (vm.data / "saved" / "manifest").exists()
+    assert boot_id(vm) == before
+
+
+def test_what_computes_or_is_connected_is_not_idle(idle_after_two_seconds):
+    vm = idle_after_two_seconds
+    guest(vm, "setsid sh -c 'while [ ! -e /tmp/enough ]; do :; done' >/dev/null 2>&1 </dev/null &")
+    supervisor = vm.processes()[0]
+    time.sleep(6) # three times as long as it takes when nothing computes
+    assert alive(supervisor) and "idle: nobody" not in log_of(vm).rpartition("supervisor of")[2]
+    connected = vm.popen("exec", "cat", stdin=subprocess.PIPE)
+    guest(vm, "touch /tmp/enough")
+    time.sleep(6)
+    assert alive(supervisor) and "idle: nobody" not in log_of(vm).rpartition("supervisor of")[2]
+    connected.stdin.close()
+    connected.wait(30)
+    wait_until(lambda: not alive(supervisor), "the VM is suspended", 60)
