@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEEP_WHEN_EMPTY 4096 /* storage up to this size survives an empty queue */
+/* Storage up to this size survives an empty queue, and larger one if a good part of it was needed:
+ * fresh memory costs a page fault every 4 KiB, dear in an emulated guest. */
+#define KEEP_WHEN_EMPTY 4096
+#define GOOD_PART	4
 
 void buf_init(struct buf *buf, size_t max)
 {
@@ -32,9 +35,10 @@ uint8_t *buf_reserve(struct buf *buf, size_t length)
 	if (!buf->bytes || buf->start + buf->length + length > buf->capacity) {
 		size_t need = buf->length + length;
 
-		/* Slide down when that alone makes enough room and is cheap; else grow by doubling.
+		/* Slide down where that gains enough to be worth its cost, else grow by doubling.
 		 */
-		if (buf->bytes && need <= buf->capacity && buf->start >= buf->capacity / 2) {
+		if (buf->bytes && (need + need / 2 <= buf->capacity ||
+				   (need <= buf->capacity && buf->start >= buf->capacity / 2))) {
 			memmove(buf->bytes, buf->bytes + buf->start, buf->length);
 		} else {
 			size_t capacity = buf->capacity ? buf->capacity : 256;
@@ -60,6 +64,8 @@ void buf_commit(struct buf *buf, size_t length)
 {
 	assert(buf->start + buf->length + length <= buf->capacity);
 	buf->length += length;
+	if (buf->peak < buf->length)
+		buf->peak = buf->length;
 }
 
 int buf_append(struct buf *buf, const void *data, size_t length)
@@ -106,8 +112,9 @@ void buf_clear(struct buf *buf)
 {
 	buf->start = 0;
 	buf->length = 0;
-	if (buf->capacity > KEEP_WHEN_EMPTY)
+	if (buf->capacity > KEEP_WHEN_EMPTY && buf->peak < buf->capacity / GOOD_PART)
 		buf_done(buf);
+	buf->peak = 0;
 }
 
 char *buf_take_string(struct buf *buf)

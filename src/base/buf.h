@@ -16,7 +16,8 @@ struct buf {
 	size_t start;
 	size_t length; /* of the content */
 	size_t capacity;
-	size_t max; /* ceiling for length */
+	size_t max;  /* ceiling for length */
+	size_t peak; /* most content since it was empty last */
 };
 
 void buf_init(struct buf *buf, size_t max);
@@ -44,7 +45,8 @@ int buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 uint8_t *buf_reserve(struct buf *buf, size_t length);
 void buf_commit(struct buf *buf, size_t length);
 
-/* Drops `length` bytes from the front (at most what is there). Gives storage back when empty. */
+/* Drops `length` bytes from the front (at most what is there). Storage is kept for a queue that
+ * fills again and again, and given back when the buffer is emptied after it needed little of it. */
 void buf_consume(struct buf *buf, size_t length);
 void buf_clear(struct buf *buf);
 

@@ -35,14 +35,25 @@ static void a_queue_keeps_its_order_across_many_turns(void)
 	CHECK_INT(buf_length(&buf), (uint8_t)(in - out) % 256 + (buf_length(&buf) / 256) * 256);
 }
 
-static void an_empty_buffer_gives_large_storage_back(void)
+static void put_and_take(struct buf *buf, size_t length)
+{
+	CHECK(buf_reserve(buf, length) != NULL);
+	buf_commit(buf, length);
+	buf_consume(buf, length);
+}
+
+static void large_storage_is_given_back_once_it_is_not_needed(void)
 {
 	auto_buf struct buf buf;
+	const uint8_t *storage;
 
 	buf_init(&buf, 1 << 20);
-	CHECK(buf_reserve(&buf, 1 << 20) != NULL);
-	buf_commit(&buf, 1 << 20);
-	buf_consume(&buf, 1 << 20);
+	put_and_take(&buf, 1 << 20);
+	storage = buf.bytes;
+	CHECK(storage != NULL);
+	put_and_take(&buf, 1 << 20);
+	CHECK(buf.bytes == storage);
+	put_and_take(&buf, 10);
 	CHECK_INT(buf.capacity, 0);
 }
 
@@ -59,4 +70,5 @@ static void take_string_ends_in_nul_and_empties(void)
 
 TEST_MAIN(TEST(append_past_the_ceiling_changes_nothing),
 	  TEST(a_queue_keeps_its_order_across_many_turns),
-	  TEST(an_empty_buffer_gives_large_storage_back), TEST(take_string_ends_in_nul_and_empties))
+	  TEST(large_storage_is_given_back_once_it_is_not_needed),
+	  TEST(take_string_ends_in_nul_and_empties))
