@@ -1,7 +1,10 @@
 """The manual and the program's own help say the same."""
 import pathlib
 import re
+import shutil
 import subprocess
+
+import pytest
 
 MANUAL = pathlib.Path(__file__).resolve().parents[2] / "man" / "dxvm.1.scd"
 
@@ -53,3 +56,51 @@ def test_the_manual_names_the_files_that_a_vm_has(project):
     named = set(re.findall(r"_([a-z.]+)/?_", section("FILES")))
     there = {path.name for path in project.data.iterdir()}
     assert there <= named, f"not in the manual: {there - named}"
+
+
+def completed(shell, dxvm, environment, *words):
+    """What bash offers for the last of these words."""
+    script = ('eval "$("$0" completion bash)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+              '_dxvm; printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run([shell, "--norc", "-c", script, dxvm, "dxvm", *words], env=environment,
+                          capture_output=True, check=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completes_what_help_lists(dxvm, clean_environment):
+    commands = listed_commands(dxvm, clean_environment)
+    general = options_in(said(dxvm, clean_environment, "help").split("Options:\n", 1)[1])
+    assert set(completed("bash", dxvm, clean_environment, "")) == {*commands, *general}
+    assert completed("bash", dxvm, clean_environment, "comp") == ["completion"]
+    for command in commands:
+        own = options_in(said(dxvm, clean_environment, "help", command))
+        offered = completed("bash", dxvm, clean_environment, command, "--")
+        assert set(offered) == own | general, command
+        assert len(offered) == len(set(offered)), command
+        # Behind an option in front of the command's name as well.
+        assert completed("bash", dxvm, clean_environment, "-q", command, "--") == offered
+
+
+def test_zsh_and_fish_have_what_help_lists(dxvm, clean_environment):
+    commands = listed_commands(dxvm, clean_environment)
+    zsh = said(dxvm, clean_environment, "completion", "zsh")
+    fish = said(dxvm, clean_environment, "completion", "fish")
+    assert re.findall(r"^\t\t'([a-z-]+):", zsh, re.M) == commands
+    assert re.findall(r"__fish_use_subcommand -a (\S+)", fish) == commands
+    for command in commands:
+        own = options_in(said(dxvm, clean_environment, "help", command))
+        assert options_in(re.search(rf"^\t{command}\).*$", zsh, re.M)[0]) == own, command
+        options = re.findall(rf"__fish_seen_subcommand_from {command}' -l (\S+)", fish)
+        general = re.findall(r"^complete -c dxvm  -l (\S+)", fish, re.M)
+        assert {f"--{name}" for name in options + general} == own, command
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_takes_its_completions(dxvm, clean_environment, shell):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is missing (apt-get install {shell})")
+    text = said(dxvm, clean_environment, "completion", shell)
+    done = subprocess.run([shell, "-n"], input=text, env=clean_environment, capture_output=True,
+                          check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -66,6 +66,78 @@ def test_control_c_interrupts_the_command_not_dxvm(project):
     assert child.exitstatus == 7
 
 
+def test_control_backslash_quits_the_command_with_its_status(project):
+    child = shell(project)
+    child.sendline("trap : QUIT; sleep 301; echo quit-$?")
+    wait_until(lambda: subprocess.run(["pgrep", "-f", "^sleep 301$"], stdout=subprocess.DEVNULL,
+                                      check=False).returncode == 0, "sleep runs")
+    child.send("\x1c")
+    child.expect_exact("quit-131")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+
+
+def test_control_z_stops_the_command_and_fg_goes_on(project):
+    child = project.terminal("exec", "bash", "--norc", "-i")
+    child.expect("[$#] ")
+    child.sendline("PS1='<''ready> '")
+    child.expect_exact("<ready> ")
+    child.sendline("sh -c 'echo r''eady; exec cat'")
+    child.expect_exact("ready\r\n")
+    child.sendline("one line")
+    child.expect_exact("one line\r\none line\r\n")
+    child.send("\x1a")
+    child.expect_exact("Stopped")
+    child.expect_exact("<ready> ")
+    child.sendline("fg")
+    child.expect_exact("exec cat'\r\n")
+    child.sendline("another")
+    child.expect_exact("another\r\nanother\r\n")
+    child.sendeof()
+    child.expect_exact("<ready> ")
+    child.sendline("exit 9")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 9
+
+
+def test_tilde_dot_leaves_a_guest_that_answers_nothing(project):
+    child = shell(project)
+    machine = project.processes()[1]
+    os.kill(machine, signal.SIGSTOP)
+    try:
+        child.send("\rtyped into the void\r~.")
+        child.expect(pexpect.EOF)
+        child.wait()
+        assert child.exitstatus == 0
+        blocked = project.terminal("exec", "true")
+        wait_until(lambda: not settings(blocked)[3] & termios.ICANON, "the terminal is raw")
+        blocked.send("~.")
+        blocked.expect(pexpect.EOF)
+    finally:
+        os.kill(machine, signal.SIGCONT)
+    assert project.run("exec", "echo", "well").stdout == b"well\n"
+
+
+def test_sigterm_ends_a_client_whose_terminal_takes_nothing(project):
+    child = project.terminal("exec", "sh", "-c", "yes 0123456789")
+    child.expect_exact("0123456789")
+    # Nobody reads the terminal any more: it fills up, and the client hangs in its output.
+    seen = []
+
+    def stands_still():
+        with open(f"/proc/{child.pid}/status", encoding="ascii") as status:
+            seen.append([line for line in status if "ctxt_switches" in line])
+        return len(seen) > 10 and seen[-1] == seen[-10]
+
+    wait_until(stands_still, "the client stands still")
+    os.kill(child.pid, signal.SIGTERM)
+    os.kill(child.pid, signal.SIGTERM)
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.signalstatus == signal.SIGTERM
+
+
 def test_control_d_ends_the_shell(project):
     child = shell(project)
     child.sendeof()
