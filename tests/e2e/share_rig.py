@@ -3,7 +3,6 @@
 Needs root and /dev/fuse. What a program in the guest would do runs in a child with the guest
 user's ids; the server works with the ids of the project directory's owner.
 """
-import errno
 import os
 import pathlib
 import shutil
@@ -14,6 +13,8 @@ import time
 import traceback
 
 import pytest
+
+from share_checks import get, put, refused  # noqa: F401 (for the tests)
 
 HOST_ID = 61234  # of the person whose project it is
 GUEST_ID = 61235  # of the user in the guest
@@ -147,25 +148,6 @@ class Rig:
 
     def as_root(self, function, *arguments):
         self.run(function, *arguments, uid=0)
-
-
-def put(name, data=b""):
-    with open(name, "wb") as file:
-        file.write(data)
-
-
-def get(name):
-    with open(name, "rb") as file:
-        return file.read()
-
-
-def refused(error, function, *arguments, **named):
-    try:
-        function(*arguments, **named)
-    except OSError as caught:
-        assert caught.errno == error, f"{errno.errorcode[caught.errno]} {caught}"
-    else:
-        raise AssertionError(f"no {errno.errorcode[error]}")
 
 
 def wait_for(condition, what, seconds=10):

@@ -2,13 +2,13 @@
 the server watches, and says when something no longer holds. And what the guest does itself is no
 news to it."""
 import os
-import random
 import shutil
 import subprocess
 import time
 
 import pytest
 
+from share_churn import churn
 from share_rig import HOST_ID, Rig, get, put, wait_for
 
 LIMIT = 0.1  # seconds after the change
@@ -138,31 +138,6 @@ def test_the_guests_own_changes_are_not_told_to_it(rig):
 def trees_differ(rig):
     return subprocess.run(["diff", "-r", "--no-dereference", "-x", ".devbox", rig.host, rig.guest],
                           check=False, capture_output=True, text=True).stdout
-
-
-def churn(top, seed, seconds, mark):
-    """Writes, makes, moves and removes at random, in names that both sides use."""
-    choose = random.Random(seed)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        path = top / f"d{choose.randrange(4)}" / f"f{choose.randrange(12)}"
-        other = top / f"d{choose.randrange(4)}" / f"f{choose.randrange(12)}"
-        what = choose.randrange(6)
-        try:
-            if what < 2:
-                path.write_text(f"{mark} {choose.random()}" * choose.randrange(1, 400))
-            elif what == 2:
-                path.rename(other)
-            elif what == 3:
-                path.unlink()
-            elif what == 4:
-                path.mkdir()
-            elif path.is_dir():
-                path.rmdir()
-            else:
-                path.read_bytes()
-        except OSError:
-            pass  # the other side was there first
 
 
 def test_both_sides_churn_and_end_with_one_tree(rig):

@@ -1,0 +1,166 @@
+"""The project share through a real machine: what programs may expect, both sides working at once, and
+a server that dies. DXVM_TEST_CHURN=1800 tests/vm/test_share.py: the churn's long form."""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import guest_python
+from projects import wait_until
+from share_checks import CHECKS
+from share_churn import churn, tree
+
+CHURN_SECONDS = float(os.environ.get("DXVM_TEST_CHURN", "20"))
+ROUND_SECONDS = 10
+FRESH = 0.1  # seconds after a change of the host's
+
+
+@pytest.fixture(scope="module")
+def python(tiny):
+    return guest_python.lay(tiny.root)
+
+
+@pytest.fixture(scope="module")
+def results(tiny, python):
+    """What each check had to say."""
+    names = [check.__name__ for check in CHECKS]
+    done = tiny.run("-q", "exec", *python, "check", *names, timeout=900)
+    assert done.returncode == 0, done.stderr.decode()
+    return dict(json.loads(line) for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("name", [check.__name__ for check in CHECKS])
+def test_programs_find(results, name):
+    assert not results[name], results[name]
+
+
+class Follower:
+    """A process in the guest that reads files of the share on demand."""
+
+    def __init__(self, project, python):
+        self.child = project.popen("-q", "exec", *python, "follow", stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+
+    def read(self, path):
+        self.child.stdin.write(f"{path}\n")
+        self.child.stdin.flush()
+        return self.child.stdout.readline().strip()
+
+    def end(self):
+        self.child.stdin.close()
+        assert self.child.wait(60) == 0
+
+
+def probe(project, follower, until, found):
+    """Changes a file on the host, and asks for it no earlier than the promise says. Notes how late a
+    read was still stale; the latest counts."""
+    path = project.root / "probe"
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        text = f"{number}"
+        if number % 3 == 0:
+            (project.root / "probe.new").write_text(text)
+            (project.root / "probe.new").rename(path)
+        elif number % 7 == 0:
+            path.unlink()
+            text = "none"
+        else:
+            path.write_text(text)
+        changed = time.monotonic()
+        time.sleep(FRESH)  # what is promised: nothing is asked of a read before
+        asked = time.monotonic()
+        stale = 0.0
+        while follower.read("probe") != text:
+            stale = asked - changed
+            assert stale < 30, "the guest does not see the change at all"
+            asked = time.monotonic()
+        found.append(stale)
+
+
+def guests_tree(project, python):
+    done = project.run("-q", "exec", *python, "tree", "churned", timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def round_of(project, python, follower, seed, seconds, found):
+    """Both sides at once; returns how much either did."""
+    failure = []
+
+    def probing():
+        try:
+            probe(project, follower, time.monotonic() + seconds, found)
+        except BaseException as error:
+            failure.append(error)
+    thread = threading.Thread(target=probing)
+    child = project.popen("-q", "exec", *python, "churn", "churned", str(seed), str(seconds),
+                          stdout=subprocess.PIPE, text=True)
+    thread.start()
+    ours = churn(project.root / "churned", seed + 1_000_000, seconds, "host")
+    thread.join()
+    theirs, _ = child.communicate(timeout=seconds + 60)
+    assert child.returncode == 0 and not failure, failure
+    return ours, int(theirs)
+
+
+def test_both_sides_work_on_one_tree_and_no_read_is_stale(tiny, python):
+    """After each round the trees are equal, inode numbers included. Among the reads begun later than
+    the limit after the host's change, none is stale but those that an overloaded test machine
+    delays: less than one in a hundred, and none for longer than a second."""
+    for i in range(4):
+        (tiny.root / "churned" / f"d{i}").mkdir(parents=True, exist_ok=True)
+    follower = Follower(tiny, python)
+    follower.read("probe")
+    found, ours, theirs, rounds = [], 0, 0, 0
+    end = time.monotonic() + CHURN_SECONDS
+    try:
+        while time.monotonic() < end:
+            mine, its = round_of(tiny, python, follower, random.randrange(1000), ROUND_SECONDS, found)
+            ours, theirs, rounds = ours + mine, theirs + its, rounds + 1
+            wait_until(lambda: guests_tree(tiny, python) == tree(tiny.root / "churned"), "one tree",
+                       10)
+    finally:
+        late = [stale for stale in found if stale]
+        print(f"# {rounds} rounds, {ours} changes by the host, {theirs} by the guest, "
+              f"{len(found)} probes, {len(late)} stale, the worst for {max(found, default=0):.3f} s",
+              file=sys.stderr)
+        follower.child.stdin.close()
+    assert follower.child.wait(60) == 0
+    assert theirs > 0 and ours > 0 and len(found) > rounds
+    assert len(late) <= len(found) / 100 and max(found) < 1, late
+
+
+def server_of(project):
+    """The process that serves the project's share."""
+    supervisor = project.processes()[0]
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PPid:\t{supervisor}\n" in (entry / "status").read_text() and \
+               b"serve-share" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+def test_a_server_that_is_killed_under_load_is_not_noticed(tiny, python):
+    (tiny.root / "load").mkdir()
+    child = tiny.popen("-q", "exec", *python, "load", "load", stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)
+    for _ in range(3):
+        assert int(child.stdout.readline()) > 0  # it works
+        server = server_of(tiny)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda server=server: server_of(tiny) not in (None, server), "another server")
+        assert int(child.stdout.readline()) > 0  # and goes on
+    (tiny.root / "load" / "stop").write_text("")
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
