@@ -27,9 +27,12 @@ static void print_text(const char *label, const char *text)
 
 static void print_status(const struct message_status *s)
 {
+	auto_free char *accelerator =
+	    safe_text(s->accelerator, strlen(s->accelerator), SAFE_TEXT_LINE);
+
 	print_text("state", s->state);
 	print_text("guest", s->guest);
-	(void)printf("%-12s%u, accelerator %s\n", "cpus", s->cpus, s->accelerator);
+	(void)printf("%-12s%u, accelerator %s\n", "cpus", s->cpus, accelerator);
 	(void)printf("%-12s%llu MiB, of which the host holds %llu MiB\n", "memory",
 		     (unsigned long long)(s->memory_bytes / MIB),
 		     (unsigned long long)(s->resident_bytes / MIB));
