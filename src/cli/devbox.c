@@ -4,6 +4,7 @@
 #include "cli/enter.h"
 #include "cli/install.h"
 #include "cli/session.h"
+#include "cli/sessions.h"
 #include "cli/terminal.h"
 #include "cli/where.h"
 
@@ -54,16 +55,24 @@ static char **make_words(const struct invocation *invocation, const char *verb, 
 	return words;
 }
 
-static int plain_shell(struct client *client, struct session_options *session, bool quiet,
-		       struct err *err)
+/* A shell as it comes, and not one that is asked for with something of its own. */
+static bool any_shell_will_do(const struct options *options)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (is_for_guest(options->given[i].option))
+			return false;
+	return terminal_present() && !options_flag(options, "new");
+}
+
+static int plain_shell(struct client *client, const char *cwd, bool quiet, struct err *err)
 {
 	char *const none[] = {NULL};
+	const struct session_options session = {
+	    .tty = terminal_present(), .arguments = none, .cwd = cwd};
 
 	if (!quiet)
 		(void)fprintf(stderr, "dxvm: this guest has no dxvm-devbox: a plain shell\n");
-	session->arguments = none;
-	session->ret_missing = NULL;
-	return session_run(client, session, err);
+	return session_run(client, &session, err);
 }
 
 int devbox_run(const struct invocation *invocation, const char *verb, struct err *err)
@@ -74,23 +83,28 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 	char *flags[OPTIONS_MAX] = {NULL};
 	auto_free char **words = make_words(invocation, verb, flags);
 	const bool shell = strcmp(verb, "shell") == 0;
+	const bool quiet = options_flag(&invocation->options, "quiet");
 	bool missing = false;
+	bool open = true;
 	int status = -1;
 
 	if (command_project(invocation, &project, err) == 0 &&
 	    (!shell || install_offer(&project, command_progress(invocation), err) == 0) &&
 	    enter_started(&project, command_progress(invocation), &client, err) == 0) {
 		cwd = where_in_project(&project);
-		struct session_options session = {
+		const struct session_options session = {
 		    .tty = terminal_present(),
 		    .arguments = words,
 		    .cwd = cwd,
 		    .ret_missing = shell ? &missing : NULL,
+		    .detach = shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
 		};
-		status = session_run(client, &session, err);
+		if (shell && any_shell_will_do(&invocation->options))
+			status = sessions_return(client, quiet, &open, err);
+		if (open)
+			status = session_run(client, &session, err);
 		if (missing)
-			status = plain_shell(client, &session,
-					     options_flag(&invocation->options, "quiet"), err);
+			status = plain_shell(client, &session, quiet, err);
 	}
 	for (size_t i = 0; i < OPTIONS_MAX; i++)
 		free(flags[i]);
