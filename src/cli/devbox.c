@@ -4,7 +4,6 @@
 #include "cli/enter.h"
 #include "cli/install.h"
 #include "cli/session.h"
-#include "cli/sessions.h"
 #include "cli/terminal.h"
 #include "cli/where.h"
 
@@ -55,15 +54,6 @@ static char **make_words(const struct invocation *invocation, const char *verb, 
 	return words;
 }
 
-/* A shell as it comes, and not one that is asked for with something of its own. */
-static bool any_shell_will_do(const struct options *options)
-{
-	for (size_t i = 0; i < options->count; i++)
-		if (is_for_guest(options->given[i].option))
-			return false;
-	return terminal_present() && !options_flag(options, "new");
-}
-
 static int plain_shell(struct client *client, const char *cwd, bool quiet, struct err *err)
 {
 	char *const none[] = {NULL};
@@ -83,9 +73,7 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 	char *flags[OPTIONS_MAX] = {NULL};
 	auto_free char **words = make_words(invocation, verb, flags);
 	const bool shell = strcmp(verb, "shell") == 0;
-	const bool quiet = options_flag(&invocation->options, "quiet");
 	bool missing = false;
-	bool open = true;
 	int status = -1;
 
 	if (command_project(invocation, &project, err) == 0 &&
@@ -97,14 +85,11 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 		    .arguments = words,
 		    .cwd = cwd,
 		    .ret_missing = shell ? &missing : NULL,
-		    .detach = shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
 		};
-		if (shell && any_shell_will_do(&invocation->options))
-			status = sessions_return(client, quiet, &open, err);
-		if (open)
-			status = session_run(client, &session, err);
+		status = session_run(client, &session, err);
 		if (missing)
-			status = plain_shell(client, &session, quiet, err);
+			status = plain_shell(client, cwd,
+					     options_flag(&invocation->options, "quiet"), err);
 	}
 	for (size_t i = 0; i < OPTIONS_MAX; i++)
 		free(flags[i]);
