@@ -308,8 +308,10 @@ static void on_open(void *ctx, struct mux_channel *channel, uint16_t kind, uint3
 {
 	struct agent *agent = ctx;
 
-	if (kind == PROTO_KIND_SESSION)
-		session_open(&agent->sessions, channel, length);
+	if (kind == PROTO_KIND_SESSION || kind == PROTO_KIND_ATTACH)
+		session_open(&agent->sessions, channel, (enum proto_kind)kind, length);
+	else if (kind == PROTO_KIND_LIST)
+		sessions_list(&agent->sessions, channel);
 	else
 		mux_reject(channel, PROTO_UNKNOWN, "this agent does not know that kind of channel");
 }

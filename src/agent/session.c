@@ -7,8 +7,8 @@
  * freed as soon as it has said its last word on the channel or lost it; the channel then has no
  * owner and closes by itself, and a program that lives on is an orphan like others.
  *
- * Losing the client means SIGHUP, in one place (lose_client): there a session with a terminal will
- * instead go on without a client.
+ * Losing the client means SIGHUP, in one place (lose_client), unless the session may be detached
+ * (session_attach.c): then it goes on without a channel.
  */
 #include "agent/session_internal.h"
 
@@ -21,28 +21,47 @@
 
 static const struct mux_channel_ops session_ops;
 
-static void session_free(struct session *session)
+void session_free(struct session *session)
 {
 	if (session->state == SESSION_DESCRIBING)
 		session->all->descriptions -= session->announced;
 	list_remove(&session->link);
 	session->all->count--;
-	mux_set_ops(session->channel, NULL, NULL);
+	if (session->channel)
+		mux_set_ops(session->channel, NULL, NULL);
 	session_io_done(session);
+	ring_done(&session->ring);
 	buf_done(&session->description);
+	free(session->command);
 	free(session);
 }
 
-static void reject(struct session *session, enum proto_reject code, const char *text)
+void session_reject(struct session *session, enum proto_reject code, const char *text)
 {
-	mux_reject(session->channel, code, text);
+	if (session->channel)
+		mux_reject(session->channel, code, text);
 	session_free(session);
+}
+
+void session_accept(struct session *session, struct mux_channel *channel)
+{
+	auto_buf struct buf payload;
+
+	buf_init(&payload, sizeof(session->id));
+	(void)msg_write_u32(&payload, session->id);
+	session->channel = channel;
+	mux_set_ops(channel, &session_ops, session);
+	mux_accept(channel, buf_data(&payload), buf_length(&payload));
 }
 
 void session_finish(struct session *session)
 {
 	bool signaled = WIFSIGNALED(session->wait_status);
 
+	if (!session->channel) {
+		session_keep(session);
+		return;
+	}
 	mux_eof(session->channel);
 	mux_exit(session->channel, signaled ? PROTO_SIGNALED : PROTO_EXITED,
 		 (uint32_t)(signaled ? WTERMSIG(session->wait_status)
@@ -62,11 +81,17 @@ static void send_signal(const struct session *session, pid_t group, int number)
 		(void)kill(session->pid, SIGKILL);
 }
 
-static void lose_client(struct session *session)
+static void hang_up(struct session *session)
 {
 	send_signal(session, session->pid, SIGHUP);
 	send_signal(session, session->pid, SIGCONT);
 	session_free(session);
+}
+
+static void lose_client(struct session *session)
+{
+	if (!session_detach(session))
+		hang_up(session);
 }
 
 /* The pipe that closes on exec. */
@@ -88,15 +113,16 @@ static void on_report(struct loop_watch *watch, short revents)
 				     ? " (its interpreter is missing)"
 				     : "");
 		if (!report.failed_exec)
-			reject(session, PROTO_FAILED, text);
+			session_reject(session, PROTO_FAILED, text);
 		else if (report.exists)
-			reject(session, PROTO_NOT_EXECUTABLE, text);
+			session_reject(session, PROTO_NOT_EXECUTABLE, text);
 		else
-			reject(session, PROTO_NOT_FOUND, text);
+			session_reject(session, PROTO_NOT_FOUND, text);
 		return;
 	}
 	session->state = SESSION_RUNNING;
-	mux_accept(session->channel, NULL, 0);
+	if (session->channel)
+		session_accept(session, session->channel);
 	session_io_start(session);
 	if (session->reaped)
 		session_io_reaped(session);
@@ -114,19 +140,24 @@ static void start(struct session *session)
 
 	all->descriptions -= session->announced;
 	session->state = SESSION_STARTING;
+	if (session->kind == PROTO_KIND_ATTACH) {
+		session_attach(session);
+		return;
+	}
 	if (message_session_decode(&wanted, buf_data(&session->description),
 				   buf_length(&session->description), &err) < 0) {
-		reject(session, code, err.text);
+		session_reject(session, code, err.text);
 		return;
 	}
 	buf_done(&session->description);
 	session->tty = wanted.tty;
 	session->window =
 	    (struct message_window){wanted.rows, wanted.columns, wanted.width, wanted.height};
+	session_describe(session, &wanted);
 	started = session_spawn(session, &wanted, &code, &err);
 	message_session_done(&wanted);
 	if (started < 0) {
-		reject(session, code, err.text);
+		session_reject(session, code, err.text);
 		return;
 	}
 	session->report.events = POLLIN;
@@ -159,7 +190,7 @@ static void on_eof(struct mux_channel *channel)
 	struct session *session = mux_user(channel);
 
 	if (session->state == SESSION_DESCRIBING)
-		reject(session, PROTO_BAD_REQUEST, "the description of the session is cut");
+		session_reject(session, PROTO_BAD_REQUEST, "the description of the session is cut");
 	else
 		session_io_input_eof(session);
 }
@@ -198,8 +229,10 @@ static void on_request(struct mux_channel *channel, uint32_t id, uint16_t what,
 
 static void on_credit(struct mux_channel *channel, uint32_t bytes)
 {
-	(void)bytes;
-	session_io_advance(mux_user(channel));
+	struct session *session = mux_user(channel);
+
+	session_io_credited(session, bytes);
+	session_io_advance(session);
 }
 
 static void on_closing(struct mux_channel *channel)
@@ -225,7 +258,8 @@ static const struct mux_channel_ops session_ops = {
     .closed = on_closed,
 };
 
-void session_open(struct sessions *sessions, struct mux_channel *channel, uint32_t length)
+void session_open(struct sessions *sessions, struct mux_channel *channel, enum proto_kind kind,
+		  uint32_t length)
 {
 	struct session *session;
 
@@ -237,6 +271,8 @@ void session_open(struct sessions *sessions, struct mux_channel *channel, uint32
 		mux_reject(channel, PROTO_BAD_REQUEST, "the guest is not configured yet");
 		return;
 	}
+	if (sessions->count >= SESSION_COUNT_MAX)
+		sessions_forget_ended(sessions, 0);
 	if (sessions->count >= SESSION_COUNT_MAX ||
 	    sessions->descriptions + length > SESSION_DESCRIPTIONS_MAX) {
 		mux_reject(channel, PROTO_NO_RESOURCES,
@@ -246,6 +282,7 @@ void session_open(struct sessions *sessions, struct mux_channel *channel, uint32
 	session = xcalloc(1, sizeof(*session));
 	session->all = sessions;
 	session->channel = channel;
+	session->kind = kind;
 	session->announced = length;
 	buf_init(&session->description, length);
 	session_io_init(session);
@@ -291,7 +328,7 @@ void sessions_init(struct sessions *sessions, struct loop *loop)
 void sessions_done(struct sessions *sessions)
 {
 	list_each(link, tmp, &sessions->list)
-		lose_client(list_entry(link, struct session, link));
+		hang_up(list_entry(link, struct session, link));
 	free(sessions->user);
 	free(sessions->project);
 	if (sessions->cgroup >= 0)

@@ -1,11 +1,13 @@
 #pragma once
 /*
- * What the files of a session share: session.c its life, session_io.c the bytes, session_spawn.c
- * the child. Nobody else includes this.
+ * What the files of a session share: session.c its life, session_attach.c its life without a
+ * client, session_io.c the bytes, session_spawn.c the child. Nobody else includes this.
  */
+#include "agent/ring.h"
 #include "agent/session.h"
 #include "agent/user.h"
 #include "base/buf.h"
+#include "base/terminal_modes.h"
 #include "wire/message.h"
 
 enum session_state {
@@ -24,9 +26,16 @@ struct session_output {
 struct session {
 	struct list link;
 	struct sessions *all;
-	struct mux_channel *channel;
+	struct mux_channel *channel; /* NULL: nobody is attached */
+	enum proto_kind kind;	     /* ATTACH: it only lives until it knows which one is meant */
 	enum session_state state;
 	bool tty;
+
+	uint32_t id; /* once its description is known */
+	enum proto_detach detach;
+	uint64_t started_s;
+	char *command;
+	bool ended; /* while nobody was attached: only its last output and its status are left */
 
 	uint32_t announced; /* length of the description */
 	struct buf description;
@@ -40,6 +49,12 @@ struct session {
 	int slave; /* our own descriptor of the terminal, so that it never hangs up by itself */
 
 	struct session_output output[2];
+	/* With a detach other than NEVER, what was read goes through here. */
+	struct ring ring;
+	uint64_t sent;	 /* position of what goes to the client next */
+	uint64_t seen;	 /* of what it has no credit given for */
+	uint32_t prefix; /* bytes ahead of that, not from the ring and without credit yet */
+	struct terminal_modes modes;
 	struct loop_watch input;
 	struct buf in;
 	size_t in_owed; /* bytes of `in` the peer has no credit for yet */
@@ -48,8 +63,26 @@ struct session {
 };
 
 /* session.c */
-/* The program has ended and all output is queued: EXIT, CLOSE, and the session is gone. */
+/* The program has ended and all output is queued: EXIT, CLOSE, and the session is gone; or it is
+ * kept until somebody attaches. */
 void session_finish(struct session *session);
+void session_free(struct session *session);
+void session_reject(struct session *session, enum proto_reject code, const char *text);
+/* The channel is the session's from now on, and is told so. */
+void session_accept(struct session *session, struct mux_channel *channel);
+
+/* session_attach.c */
+/* Remembers what a list says of it. */
+void session_describe(struct session *session, const struct message_session *wanted);
+/* The client is lost: false if the session must end for that. */
+bool session_detach(struct session *session);
+/* The program has ended and nobody is attached. */
+void session_keep(struct session *session);
+/* Frees the oldest ones that have ended, until at most this many are left. */
+void sessions_forget_ended(struct sessions *sessions, uint32_t keep);
+/* The description of a PROTO_KIND_ATTACH is there: its channel goes to who it names, and this one
+ * is gone. */
+void session_attach(struct session *asking);
 
 /* session_io.c */
 void session_io_init(struct session *session);
@@ -60,6 +93,9 @@ void session_io_input(struct session *session, const uint8_t *bytes, size_t leng
 void session_io_input_eof(struct session *session);
 /* Credit arrived, or the state changed. May finish the session: the last call on it. */
 void session_io_advance(struct session *session);
+void session_io_credited(struct session *session, uint32_t bytes);
+/* There is a new client, which is to see what the one before has not seen for certain. */
+void session_io_replay(struct session *session);
 /* The program was reaped: what it wrote is taken, and then the session finishes. */
 void session_io_reaped(struct session *session);
 

@@ -5,6 +5,11 @@
  * mux: a program that nobody reads from stands still, and one that floods gets its turn like all
  * others. Input waits in `in` until the program takes it; only then the peer gets its credit back.
  *
+ * A session that may be detached records its output in a ring, and is read when all of that was
+ * sent, or when there is nobody to send it to. A new client is sent what the one before has given
+ * no credit for: that was on its way and may be lost, and credit comes in steps, so most often it
+ * is also what stood on the screen.
+ *
  * The end. When the program is reaped, what it wrote is in the pipe or the terminal already: it is
  * read until there is nothing left, but no further than the backlog noted at that moment, since
  * somebody else may hold the other end and write for ever. That can take several rounds, each
@@ -26,12 +31,53 @@
 #define TTY_BACKLOG_MAX (160u << 10)
 #define EOF_BYTES	2 /* what in may hold besides a window */
 
+static bool is_recorded(const struct session *session)
+{
+	return session->detach != PROTO_DETACH_NEVER;
+}
+
+/* How much of its output can be taken now. */
+static size_t room(const struct session *session)
+{
+	if (!session->channel)
+		return READ_MAX;
+	if (is_recorded(session) && session->sent < session->ring.end)
+		return 0;
+	return mux_window(session->channel);
+}
+
+static void send_recorded(struct session *session)
+{
+	while (session->channel && session->sent < session->ring.end) {
+		uint32_t window = mux_window(session->channel);
+		const uint8_t *bytes;
+		size_t length = ring_peek(&session->ring, session->sent, &bytes);
+
+		if (window == 0)
+			return;
+		length = length < window ? length : window;
+		mux_send(session->channel, 0, bytes, length);
+		session->sent += length;
+	}
+}
+
+static void take_output(struct session *session, uint8_t flags, const uint8_t *bytes, size_t length)
+{
+	if (!is_recorded(session)) {
+		mux_send(session->channel, flags, bytes, length);
+		return;
+	}
+	terminal_modes_feed(&session->modes, bytes, length);
+	ring_append(&session->ring, bytes, length);
+	send_recorded(session);
+}
+
 static void update_events(struct session *session)
 {
-	bool may_send = session->state == SESSION_RUNNING && mux_window(session->channel) > 0;
+	bool may_read = session->state == SESSION_RUNNING && room(session) > 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++)
-		session->output[i].watch.events = may_send ? POLLIN : 0;
+		session->output[i].watch.events = may_read ? POLLIN : 0;
 	session->input.events = buf_length(&session->in) > 0 ? POLLOUT : 0;
 }
 
@@ -42,25 +88,25 @@ static void close_watch(struct loop_watch *watch)
 		(void)close(take_fd(&watch->fd));
 }
 
-/* One read. False: nothing more to be had now, or ever (then the fd is closed). */
-static bool read_some(struct session_output *output, size_t most)
+/* One read. 0: nothing more to be had now, or ever (then the fd is closed). */
+static size_t read_some(struct session_output *output, size_t most)
 {
 	struct session *session = output->session;
 	uint8_t bytes[READ_MAX];
-	uint32_t window = mux_window(session->channel);
+	size_t limit = room(session);
 	size_t want = most < sizeof(bytes) ? most : sizeof(bytes);
 	ssize_t n;
 
-	if (output->watch.fd < 0 || window == 0 || want == 0)
-		return false;
-	n = read(output->watch.fd, bytes, want < window ? want : window);
+	if (output->watch.fd < 0 || limit == 0 || want == 0)
+		return 0;
+	n = read(output->watch.fd, bytes, want < limit ? want : limit);
 	if (n > 0) {
-		mux_send(session->channel, output->flags, bytes, (size_t)n);
-		return true;
+		take_output(session, output->flags, bytes, (size_t)n);
+		return (size_t)n;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		close_watch(&output->watch);
-	return false;
+	return 0;
 }
 
 static void on_output(struct loop_watch *watch, short revents)
@@ -77,18 +123,16 @@ static bool drain(struct session *session)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
 		struct session_output *output = &session->output[i];
-		uint32_t before;
+		size_t taken;
 
 		do {
-			before = mux_window(session->channel);
-			if (output->watch.fd >= 0 && output->backlog > 0 && before == 0)
+			if (output->watch.fd >= 0 && output->backlog > 0 && room(session) == 0)
 				return false;
-			if (!read_some(output, output->backlog))
-				break;
-			output->backlog -= before - mux_window(session->channel);
-		} while (true);
+			taken = read_some(output, output->backlog);
+			output->backlog -= taken;
+		} while (taken > 0);
 	}
-	return true;
+	return !session->channel || !is_recorded(session) || session->sent == session->ring.end;
 }
 
 void session_io_reaped(struct session *session)
@@ -109,8 +153,29 @@ void session_io_reaped(struct session *session)
 		session_finish(session);
 }
 
+void session_io_credited(struct session *session, uint32_t bytes)
+{
+	uint32_t ahead = bytes < session->prefix ? bytes : session->prefix;
+
+	session->prefix -= ahead;
+	session->seen += bytes - ahead;
+}
+
+void session_io_replay(struct session *session)
+{
+	char modes[TERMINAL_MODES_UNDO_MAX];
+	size_t length = terminal_modes_redo(&session->modes, modes);
+
+	session->seen = ring_line_start(&session->ring, session->seen);
+	session->sent = session->seen;
+	session->prefix = (uint32_t)length;
+	session->in_owed = 0;
+	mux_send(session->channel, 0, modes, length);
+}
+
 void session_io_advance(struct session *session)
 {
+	send_recorded(session);
 	if (session->state == SESSION_RUNNING && session->reaped) {
 		if (drain(session))
 			session_finish(session);
@@ -124,7 +189,8 @@ static void pay_input(struct session *session, size_t length)
 	size_t owed = length < session->in_owed ? length : session->in_owed;
 
 	session->in_owed -= owed;
-	mux_consume(session->channel, (uint32_t)owed);
+	if (session->channel)
+		mux_consume(session->channel, (uint32_t)owed);
 }
 
 static void close_input(struct session *session)

@@ -3,6 +3,7 @@
 
 static const struct option shell_options[] = {
     DEVBOX_OPTIONS,
+    {.name = "new", .summary = "open another shell, also where one is detached"},
     {.name = "print-env", .summary = "print the environment for a shell to read, and open none"},
     {0},
 };

@@ -45,6 +45,7 @@ int command_project(const struct invocation *invocation, struct project *ret_pro
 enum progress_mode command_progress(const struct invocation *invocation);
 
 extern const struct command cmd_adopt;
+extern const struct command cmd_attach;
 extern const struct command cmd_completion;
 extern const struct command cmd_config;
 extern const struct command cmd_exec;
@@ -55,6 +56,7 @@ extern const struct command cmd_ls;
 extern const struct command cmd_rm;
 extern const struct command cmd_run;
 extern const struct command cmd_services;
+extern const struct command cmd_sessions;
 extern const struct command cmd_shell;
 extern const struct command cmd_start;
 extern const struct command cmd_status;

@@ -4,6 +4,7 @@
 #include "cli/enter.h"
 #include "cli/install.h"
 #include "cli/session.h"
+#include "cli/sessions.h"
 #include "cli/terminal.h"
 #include "cli/where.h"
 
@@ -54,11 +55,20 @@ static char **make_words(const struct invocation *invocation, const char *verb, 
 	return words;
 }
 
+/* A shell as it comes, and not one that is asked for with something of its own. */
+static bool any_shell_will_do(const struct options *options)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (is_for_guest(options->given[i].option))
+			return false;
+	return terminal_present() && !options_flag(options, "new");
+}
+
 static int plain_shell(struct client *client, const char *cwd, bool quiet, struct err *err)
 {
 	char *const none[] = {NULL};
 	const struct session_options session = {
-	    .tty = terminal_present(), .arguments = none, .cwd = cwd};
+	    .tty = terminal_present(), .arguments = none, .cwd = cwd, .detach = PROTO_DETACH_SHELL};
 
 	if (!quiet)
 		(void)fprintf(stderr, "dxvm: this guest has no dxvm-devbox: a plain shell\n");
@@ -73,7 +83,9 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 	char *flags[OPTIONS_MAX] = {NULL};
 	auto_free char **words = make_words(invocation, verb, flags);
 	const bool shell = strcmp(verb, "shell") == 0;
+	const bool quiet = options_flag(&invocation->options, "quiet");
 	bool missing = false;
+	bool open = true;
 	int status = -1;
 
 	if (command_project(invocation, &project, err) == 0 &&
@@ -85,11 +97,14 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 		    .arguments = words,
 		    .cwd = cwd,
 		    .ret_missing = shell ? &missing : NULL,
+		    .detach = shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
 		};
-		status = session_run(client, &session, err);
+		if (shell && any_shell_will_do(&invocation->options))
+			status = sessions_return(client, quiet, &open, err);
+		if (open)
+			status = session_run(client, &session, err);
 		if (missing)
-			status = plain_shell(client, cwd,
-					     options_flag(&invocation->options, "quiet"), err);
+			status = plain_shell(client, cwd, quiet, err);
 	}
 	for (size_t i = 0; i < OPTIONS_MAX; i++)
 		free(flags[i]);

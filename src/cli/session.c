@@ -19,8 +19,9 @@
 #include "base/mem.h"
 #include "base/safe_text.h"
 #include "cli/escape.h"
-#include "cli/session_env.h"
+#include "cli/session_description.h"
 #include "cli/terminal.h"
+#include "wire/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +34,7 @@
 #include <sys/stat.h>
 
 #define INPUT_CHUNK	 16384
-#define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  leave   ~~  a tilde   ~?  this help\r\n"
+#define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  detach   ~~  a tilde   ~?  this help\r\n"
 
 enum stream {
 	STREAM_OUT,
@@ -53,8 +54,10 @@ struct session {
 	bool eof_sent;
 	bool accepted;
 	bool exited;
-	bool left;  /* by ~. */
-	int status; /* of our exit, with exited */
+	bool left;   /* by ~., or there is no terminal any more */
+	bool taken;  /* by another client */
+	uint32_t id; /* what the guest calls it; 0: it cannot be detached, or is not known yet */
+	int status;  /* of our exit, with exited */
 	bool rejected;
 	uint32_t reject_code;
 	char *reject_text;
@@ -108,9 +111,10 @@ static void unwatch_signals(int *read_end)
 static void on_accepted(struct mux_channel *channel, const uint8_t *payload, size_t length)
 {
 	struct session *session = mux_user(channel);
+	struct msg_reader reader;
 
-	(void)payload;
-	(void)length;
+	msg_read_from(&reader, payload, length);
+	session->id = msg_read_u32(&reader);
 	session->accepted = true;
 }
 
@@ -140,6 +144,18 @@ static void on_exit_status(struct mux_channel *channel, enum proto_exit how, uin
 	session->status = how == PROTO_SIGNALED ? 128 + (int)(value & 127) : (int)(value & 255);
 }
 
+static void on_request(struct mux_channel *channel, uint32_t id, uint16_t what,
+		       const uint8_t *payload, size_t length)
+{
+	struct session *session = mux_user(channel);
+
+	(void)id;
+	(void)payload;
+	(void)length;
+	if (what == PROTO_TAKEN)
+		session->taken = true;
+}
+
 static void on_closed(struct mux_channel *channel, bool lost)
 {
 	struct session *session = mux_user(channel);
@@ -153,6 +169,7 @@ static const struct mux_channel_ops session_ops = {
     .rejected = on_rejected,
     .data = on_data,
     .exit = on_exit_status,
+    .request = on_request,
     .closed = on_closed,
 };
 
@@ -206,7 +223,10 @@ static void read_input(struct session *session)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n <= 0)
+	/* A raw terminal has no end of file: it is gone. */
+	if (n <= 0 && session->options->tty)
+		session->left = true;
+	else if (n <= 0)
 		session->input_ended = true;
 	else if (session->options->tty)
 		type(session, bytes, (size_t)n);
@@ -297,7 +317,14 @@ static bool output_waits(const struct session *session)
 
 static bool is_over(const struct session *session)
 {
-	return session->left || session->rejected || (session->exited && !output_waits(session));
+	return session->left || session->rejected ||
+	       ((session->exited || session->taken) && !output_waits(session));
+}
+
+/* Losing the channel is no loss any more. */
+static bool has_outcome(const struct session *session)
+{
+	return session->exited || session->taken || session->rejected;
 }
 
 /* A pipe or file is read only while the guest takes it, and never before the command runs: what a
@@ -347,12 +374,11 @@ static int loop(struct session *session, int signals, struct err *err)
 		send_input(session);
 		/* Once it is over, a connection that goes is no loss. */
 		if (client_handle(session->client, p[POLL_LINK].revents, err) < 0 &&
-		    !session->exited && !session->rejected)
+		    !has_outcome(session))
 			return -1;
 		send_input(session);
 		/* What came before the loss is still shown. */
-		if (!session->channel && !session->exited && !session->rejected &&
-		    !output_waits(session))
+		if (!session->channel && !has_outcome(session) && !output_waits(session))
 			return client_explain_loss(session->client, err);
 	}
 	return 0;
@@ -363,36 +389,25 @@ static int loop(struct session *session, int signals, struct err *err)
 
 static int open_channel(struct session *session, struct err *err)
 {
-	const struct session_options *options = session->options;
-	auto_free char **environment = session_env();
-	auto_free char *cwd = xstrdup(options->cwd);
-	struct message_session description = {
-	    .tty = options->tty,
-	    .login = !options->arguments[0],
-	    .user = (char[]){""},
-	    .cwd = cwd,
-	    .arguments = (char **)(uintptr_t)options->arguments,
-	    .environment = environment,
-	};
-	struct message_window window;
+	enum proto_kind kind;
 
-	terminal_size(&window);
-	description.rows = window.rows;
-	description.columns = window.columns;
-	description.width = window.width;
-	description.height = window.height;
-	if (message_session_encode(&description, &session->input) < 0)
-		return err_set(err, ERR_USAGE,
-			       "the arguments and environment are more than %u bytes",
-			       PROTO_OPEN_MAX);
+	if (session_description(session->options, &session->input, &kind, err) < 0)
+		return -1;
 	session->channel =
-	    mux_open(client_mux(session->client), PROTO_KIND_SESSION,
-		     (uint32_t)buf_length(&session->input), &session_ops, session, err);
+	    mux_open(client_mux(session->client), kind, (uint32_t)buf_length(&session->input),
+		     &session_ops, session, err);
 	return session->channel ? 0 : -1;
 }
 
 static int rejected_status(const struct session *session, struct err *err)
 {
+	if (session->options->attach && session->options->ret_missing) {
+		*session->options->ret_missing = true;
+		return 0;
+	}
+	if (session->options->attach)
+		return err_set(err, ERR_NOT_FOUND, "%s; `dxvm sessions` lists them",
+			       session->reject_text);
 	if (session->reject_code != PROTO_NOT_FOUND && session->reject_code != PROTO_NOT_EXECUTABLE)
 		return err_set(err, ERR_GUEST, "%s", session->reject_text);
 	if (session->options->ret_missing && session->reject_code == PROTO_NOT_FOUND) {
@@ -411,7 +426,14 @@ static int outcome(const struct session *session, struct err *err)
 {
 	if (session->rejected)
 		return rejected_status(session, err);
-	return session->exited ? session->status : 0;
+	if (session->exited)
+		return session->status;
+	if (session->taken)
+		(void)fprintf(stderr, "dxvm: session %u goes on in another terminal\n",
+			      session->id);
+	else if (session->id && (session->options->attach || session->options->detach))
+		(void)fprintf(stderr, "dxvm: detached; `dxvm attach %u` comes back\n", session->id);
+	return 0;
 }
 
 int session_run(struct client *client, const struct session_options *options, struct err *err)
@@ -419,6 +441,7 @@ int session_run(struct client *client, const struct session_options *options, st
 	struct session session = {.options = options, .client = client};
 	int signals = -1;
 	int status = -1;
+	bool over = false;
 
 	buf_init(&session.input, PROTO_OPEN_MAX);
 	for (int i = 0; i < STREAM_COUNT; i++) {
@@ -432,8 +455,10 @@ int session_run(struct client *client, const struct session_options *options, st
 	if (watch_signals(&signals, err) == 0) {
 		if (open_channel(&session, err) == 0 && (!options->tty || terminal_raw(err) == 0) &&
 		    loop(&session, signals, err) == 0)
-			status = outcome(&session, err);
+			over = true;
 		terminal_restore();
+		if (over)
+			status = outcome(&session, err);
 		unwatch_signals(&signals);
 	}
 	if (session.channel)

@@ -4,7 +4,7 @@
  */
 #include "cli/terminal.h"
 
-#include "cli/terminal_modes.h"
+#include "base/terminal_modes.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@ int terminal_raw(struct err *err);
 /* Safe to call any number of times, also when terminal_raw never was. */
 void terminal_restore(void);
 
-/* Tells what was just written to the terminal, so that restoring undoes it (cli/terminal_modes.h).
+/* Tells what was just written to the terminal, so that restoring undoes it (base/terminal_modes.h).
  */
 void terminal_saw(const void *output, size_t length);
 

@@ -28,6 +28,14 @@ static bool empty_or_absolute(const char *path)
 	return path[0] == '\0' || path[0] == '/';
 }
 
+/* Of a version that has others nothing is known but that they are not ours. */
+static enum proto_detach read_detach(struct msg_reader *reader)
+{
+	uint8_t value = reader->left > 0 ? msg_read_u8(reader) : PROTO_DETACH_NEVER;
+
+	return value < PROTO_DETACH_COUNT ? (enum proto_detach)value : PROTO_DETACH_NEVER;
+}
+
 /* One component of a path, or empty. */
 static bool empty_or_name(const char *name)
 {
@@ -53,6 +61,8 @@ int message_session_encode(const struct message_session *session, struct buf *bu
 	bad |= msg_write_string(buf, session->cwd) < 0;
 	bad |= msg_write_strings(buf, session->arguments) < 0;
 	bad |= msg_write_strings(buf, session->environment) < 0;
+	if (session->detach != PROTO_DETACH_NEVER)
+		bad |= msg_write_u8(buf, (uint8_t)session->detach) < 0;
 	return bad ? -1 : 0;
 }
 
@@ -85,6 +95,7 @@ int message_session_decode(struct message_session *ret_session, const void *byte
 	session.cwd = msg_read_string(&reader, MESSAGE_PATH_MAX);
 	session.arguments = msg_read_strings(&reader, MESSAGE_ARGUMENTS_MAX, PROTO_OPEN_MAX);
 	session.environment = msg_read_strings(&reader, MESSAGE_ARGUMENTS_MAX, PROTO_OPEN_MAX);
+	session.detach = read_detach(&reader);
 	if (!msg_ok(&reader)) {
 		message_session_done(&session);
 		return malformed(err, "session", "a field is cut off or out of bounds");

@@ -6,6 +6,7 @@
  */
 #include "base/buf.h"
 #include "base/err.h"
+#include "wire/proto.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,10 @@
 #define MESSAGE_PATH_MAX      4096
 #define MESSAGE_NAME_MAX      255
 #define MESSAGE_SHARES_MAX    16
+#define MESSAGE_COMMAND_MAX   120 /* of a session in a list: its beginning */
+#define MESSAGE_SESSIONS_MAX  256
+/* An upper bound for struct message_sessions on the wire. */
+#define MESSAGE_SESSIONS_BYTES (4 + MESSAGE_SESSIONS_MAX * (32 + MESSAGE_COMMAND_MAX))
 
 /* Description of a PROTO_KIND_SESSION channel. */
 struct message_session {
@@ -21,9 +26,10 @@ struct message_session {
 	bool login;			       /* argv empty: the user's login shell */
 	uint16_t rows, columns, width, height; /* with tty; width and height in pixels, may be 0 */
 	char *user;			       /* "": the configured user; "root" */
-	char *cwd;	    /* relative to the project directory; "": that itself */
-	char **arguments;   /* NULL-terminated; empty: the user's shell */
-	char **environment; /* NAME=VALUE, added to the guest's own */
+	char *cwd;		  /* relative to the project directory; "": that itself */
+	char **arguments;	  /* NULL-terminated; empty: the user's shell */
+	char **environment;	  /* NAME=VALUE, added to the guest's own */
+	enum proto_detach detach; /* behind all others; not sent when NEVER */
 };
 
 int message_session_encode(const struct message_session *session, struct buf *buf);
@@ -37,6 +43,39 @@ struct message_window {
 int message_window_encode(const struct message_window *window, struct buf *buf);
 int message_window_decode(struct message_window *ret_window, const void *bytes, size_t length,
 			  struct err *err);
+
+/* Description of a PROTO_KIND_ATTACH channel. */
+struct message_attach {
+	uint32_t id;
+	struct message_window window; /* of the terminal it is shown on from now on */
+	bool take;		      /* also from a client that is attached to it */
+};
+#define MESSAGE_ATTACH_BYTES 13
+int message_attach_encode(const struct message_attach *attach, struct buf *buf);
+int message_attach_decode(struct message_attach *ret_attach, const void *bytes, size_t length,
+			  struct err *err);
+
+/* What the agent tells of one session. */
+struct message_listed {
+	uint32_t id; /* of this life of the guest; never used twice */
+	enum proto_session_state state;
+	enum proto_detach detach;
+	uint64_t started_s; /* since 1970, by the guest's clock */
+	uint16_t rows, columns;
+	enum proto_exit how; /* with PROTO_SESSION_ENDED, as in EXIT */
+	uint32_t value;
+	char *command; /* its arguments, joined; "": a login shell */
+};
+
+/* All that PROTO_KIND_LIST answers. */
+struct message_sessions {
+	struct message_listed *listed;
+	uint32_t count;
+};
+int message_sessions_encode(const struct message_sessions *sessions, struct buf *buf);
+int message_sessions_decode(struct message_sessions *ret_sessions, const void *bytes, size_t length,
+			    struct err *err);
+void message_sessions_done(struct message_sessions *sessions);
 
 /* A directory of the host's, served on the share port, and where it goes in the guest. */
 struct message_share {

@@ -80,6 +80,23 @@ enum proto_reject {
 /* Kinds of channel. */
 enum proto_kind {
 	PROTO_KIND_SESSION = 1, /* a program with a terminal or pipes; struct message_session */
+	PROTO_KIND_ATTACH = 2,	/* a session that is there already; struct message_attach */
+	PROTO_KIND_LIST = 3,	/* no description; DATA: struct message_sessions */
+};
+
+/* What becomes of a session that loses its client. */
+enum proto_detach {
+	PROTO_DETACH_NEVER = 0,	  /* it is hung up */
+	PROTO_DETACH_COMMAND = 1, /* it goes on */
+	PROTO_DETACH_SHELL = 2,	  /* the same; a shell, which `dxvm` alone comes back to */
+	PROTO_DETACH_COUNT,
+};
+
+enum proto_session_state {
+	PROTO_SESSION_DETACHED = 0,
+	PROTO_SESSION_ATTACHED = 1,
+	PROTO_SESSION_ENDED = 2, /* while nobody was attached; its end can still be seen, once */
+	PROTO_SESSION_STATE_COUNT,
 };
 
 /* REQUESTs on channel 0 and on session channels. Direction in brackets. */
@@ -103,4 +120,6 @@ enum proto_what {
 	/* on a session channel, opener -> agent, no reply */
 	PROTO_RESIZE = 64, /* u16 rows, u16 columns, u16 width, u16 height (pixels) */
 	PROTO_SIGNAL = 65, /* u32 signal, to the foreground process group */
+	/* on a session channel, agent -> opener, no reply */
+	PROTO_TAKEN = 66, /* somebody else has attached to it; CLOSE follows */
 };

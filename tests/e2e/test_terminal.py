@@ -150,7 +150,7 @@ def test_tilde_dot_leaves_and_tilde_question_helps(project):
     child = shell(project)
     before = settings(child)
     child.send("\r~?")
-    child.expect_exact("~.  leave")
+    child.expect_exact("~.  detach")
     child.send("\r~.")
     child.expect(pexpect.EOF)
     assert before is not None

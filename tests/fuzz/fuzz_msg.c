@@ -1,6 +1,7 @@
 /*
  * Every decoder of messages. The first byte says which. What is accepted must be encoded to the
- * same bytes again (those that were read), and be refused when the last of them is missing. What is
+ * same bytes again (those that were read), and be refused when the last of them is missing, unless
+ * that may be missing. What is
  * refused must be left empty: freeing it would crash otherwise.
  */
 #include "base/cleanup.h"
@@ -37,7 +38,10 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 		}                                                                                  \
 		require(message_##name##_encode(&message, &buf) == 0);                             \
 		same(&buf, data, size);                                                            \
+		bool optional = OPTIONAL_##name(message);                                          \
 		DONE_##name(&message);                                                             \
+		if (optional)                                                                      \
+			return;                                                                    \
 		require(message_##name##_decode(&message, data, buf_length(&buf) - 1, &err) < 0);  \
 	}
 
@@ -45,10 +49,22 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 #define DONE_configure(message) message_configure_done(message)
 #define DONE_status(message)	message_status_done(message)
 #define DONE_window(message)	((void)0)
+#define DONE_attach(message)	((void)0)
+#define DONE_sessions(message)	message_sessions_done(message)
+
+/* Whether a last field is there that need not be. */
+#define OPTIONAL_session(message)   ((message).detach != PROTO_DETACH_NEVER)
+#define OPTIONAL_configure(message) false
+#define OPTIONAL_status(message)    false
+#define OPTIONAL_window(message)    false
+#define OPTIONAL_attach(message)    false
+#define OPTIONAL_sessions(message)  false
 ROUND_TRIP(session)
 ROUND_TRIP(configure)
 ROUND_TRIP(status)
 ROUND_TRIP(window)
+ROUND_TRIP(attach)
+ROUND_TRIP(sessions)
 
 /* The reader itself, told by the bytes which field to read next. */
 static void try_fields(const uint8_t *data, size_t size)
@@ -94,8 +110,9 @@ static void try_fields(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const tries[])(const uint8_t *, size_t) = {
-	    try_session, try_configure, try_status, try_window, try_fields};
+	static void (*const tries[])(const uint8_t *,
+				     size_t) = {try_session, try_configure, try_status,	 try_window,
+						try_fields,  try_attach,    try_sessions};
 
 	if (size > 0)
 		tries[data[0] % ARRAY_SIZE(tries)](data + 1, size - 1);

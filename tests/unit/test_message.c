@@ -88,8 +88,89 @@ static void a_cut_session_is_refused_and_later_fields_are_ignored(void)
 		CHECK_INT(decode_session(&buf, length, &err), -1);
 		CHECK_INT(err.code, ERR_PROTOCOL);
 	}
-	(void)buf_append_string(&buf, "a later field");
+	(void)buf_append_string(&buf, "later fields");
 	CHECK_INT(decode_session(&buf, buf_length(&buf), &err), 0);
+}
+
+static void how_a_session_is_left_may_be_missing_or_unknown(void)
+{
+	for (uint8_t value = 0; value < PROTO_DETACH_COUNT + 2; value++) {
+		struct message_session wanted = a_session;
+		struct message_session session;
+		auto_buf struct buf buf;
+		struct err err;
+
+		wanted.detach =
+		    value < PROTO_DETACH_COUNT ? (enum proto_detach)value : PROTO_DETACH_NEVER;
+		encode_session(&buf, &wanted);
+		if (value >= PROTO_DETACH_COUNT)
+			CHECK_INT(msg_write_u8(&buf, value), 0);
+		CHECK_INT(message_session_decode(&session, buf_data(&buf), buf_length(&buf), &err),
+			  0);
+		CHECK_INT(session.detach, wanted.detach);
+		message_session_done(&session);
+	}
+}
+
+static void a_list_of_sessions_comes_back_whole(void)
+{
+	struct message_listed listed[] = {
+	    {.id = 7,
+	     .detach = PROTO_DETACH_SHELL,
+	     .started_s = 1u << 31,
+	     .rows = 24,
+	     .command = sh},
+	    {.id = 9,
+	     .state = PROTO_SESSION_ENDED,
+	     .how = PROTO_SIGNALED,
+	     .value = 9,
+	     .columns = 65535,
+	     .command = script},
+	};
+	const struct message_sessions sessions = {.listed = listed, .count = 2};
+	struct message_sessions back;
+	auto_buf struct buf buf;
+	struct err err;
+
+	buf_init(&buf, MESSAGE_SESSIONS_BYTES);
+	CHECK_INT(message_sessions_encode(&sessions, &buf), 0);
+	for (size_t length = 0; length < buf_length(&buf); length++) {
+		CHECK_INT(message_sessions_decode(&back, buf_data(&buf), length, &err), -1);
+		CHECK(!back.listed && !back.count);
+	}
+	CHECK_INT(message_sessions_decode(&back, buf_data(&buf), buf_length(&buf), &err), 0);
+	CHECK_INT(back.count, 2);
+	CHECK_INT(back.listed[0].id, 7);
+	CHECK_INT(back.listed[0].detach, PROTO_DETACH_SHELL);
+	CHECK(back.listed[0].started_s == 1u << 31);
+	CHECK_INT(back.listed[1].state, PROTO_SESSION_ENDED);
+	CHECK_INT(back.listed[1].how, PROTO_SIGNALED);
+	CHECK_INT(back.listed[1].columns, 65535);
+	CHECK_STR(back.listed[1].command, "exit \xff\n7");
+	message_sessions_done(&back);
+	buf.bytes[buf.start + 2] = 2; /* more than 256 of them */
+	CHECK_INT(message_sessions_decode(&back, buf_data(&buf), buf_length(&buf), &err), -1);
+}
+
+static void what_to_attach_to_comes_back_whole(void)
+{
+	const struct message_attach attach = {
+	    .id = 70000,
+	    .window = {.rows = 1, .columns = 2, .width = 3, .height = 4},
+	    .take = true};
+	struct message_attach back;
+	auto_buf struct buf buf;
+	struct err err;
+
+	buf_init(&buf, MESSAGE_ATTACH_BYTES);
+	CHECK_INT(message_attach_encode(&attach, &buf), 0);
+	CHECK_INT(buf_length(&buf), MESSAGE_ATTACH_BYTES);
+	for (size_t length = 0; length < buf_length(&buf); length++)
+		CHECK_INT(message_attach_decode(&back, buf_data(&buf), length, &err), -1);
+	CHECK_INT(message_attach_decode(&back, buf_data(&buf), buf_length(&buf), &err), 0);
+	CHECK_INT(back.id, 70000);
+	CHECK_INT(back.window.height, 4);
+	CHECK(back.take);
 }
 
 static void what_a_session_may_not_say_is_refused(void)
@@ -305,6 +386,8 @@ static void a_status_comes_back_whole(void)
 
 TEST_MAIN(TEST(a_session_comes_back_whole), TEST(null_fields_travel_as_empty_ones),
 	  TEST(a_cut_session_is_refused_and_later_fields_are_ignored),
+	  TEST(how_a_session_is_left_may_be_missing_or_unknown),
+	  TEST(a_list_of_sessions_comes_back_whole), TEST(what_to_attach_to_comes_back_whole),
 	  TEST(what_a_session_may_not_say_is_refused),
 	  TEST(a_session_beyond_the_ceiling_is_not_encoded), TEST(a_window_size_comes_back),
 	  TEST(a_configuration_comes_back_whole), TEST(what_a_configuration_may_not_say_is_refused),

@@ -1,4 +1,4 @@
-#include "cli/terminal_modes.h"
+#include "base/terminal_modes.h"
 #include "unit/test.h"
 
 static const char *undo_after(const char *output, size_t step)
@@ -27,6 +27,17 @@ static void what_vim_turns_on_is_turned_off(void)
 	CHECK_STR(undo_after(vim, 100), undo);
 	CHECK_STR(undo_after(vim, 1), undo);
 	CHECK_STR(undo_after(vim, 3), undo);
+}
+
+static void another_terminal_is_brought_to_the_same_place(void)
+{
+	const char *vim = "\033[?1049h\033[?25l\033[?2026h\033=";
+	char redo[TERMINAL_MODES_UNDO_MAX + 1];
+	struct terminal_modes modes = {0};
+
+	terminal_modes_feed(&modes, vim, strlen(vim));
+	redo[terminal_modes_redo(&modes, redo)] = '\0';
+	CHECK_STR(redo, "\033[?1049h\033[?25l\033=");
 }
 
 static void several_modes_in_one_sequence_count(void)
@@ -58,6 +69,7 @@ static void all_modes_at_once_fit(void)
 }
 
 TEST_MAIN(TEST(a_session_that_changed_nothing_prints_nothing),
-	  TEST(what_vim_turns_on_is_turned_off), TEST(several_modes_in_one_sequence_count),
-	  TEST(a_full_reset_clears_all), TEST(junk_does_not_confuse_it),
-	  TEST(all_modes_at_once_fit))
+	  TEST(what_vim_turns_on_is_turned_off),
+	  TEST(another_terminal_is_brought_to_the_same_place),
+	  TEST(several_modes_in_one_sequence_count), TEST(a_full_reset_clears_all),
+	  TEST(junk_does_not_confuse_it), TEST(all_modes_at_once_fit))

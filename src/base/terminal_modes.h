@@ -2,8 +2,8 @@
 /*
  * Follows what a session's output does to the terminal's modes (alternate screen, mouse reports,
  * bracketed paste, cursor, keypad, colours), so that a session that ends in the middle of a
- * full-screen program leaves the terminal as it was, and one that changed nothing prints nothing.
- * Pure.
+ * full-screen program leaves the terminal as it was, and one that changed nothing prints nothing;
+ * and so that one that is shown on another terminal finds it as it needs it. Pure.
  *
  * Sequences: ECMA-48 CSI "? Pm h/l" (DEC private modes, as xterm's ctlseqs lists them), ESC = and
  * >.
@@ -25,3 +25,5 @@ void terminal_modes_feed(struct terminal_modes *modes, const void *bytes, size_t
 
 /* Writes what brings every changed mode to rest into out; its length, 0 if there is nothing. */
 size_t terminal_modes_undo(const struct terminal_modes *modes, char out[TERMINAL_MODES_UNDO_MAX]);
+/* The same for what brings a terminal at rest to where this one is. */
+size_t terminal_modes_redo(const struct terminal_modes *modes, char out[TERMINAL_MODES_UNDO_MAX]);

@@ -1,4 +1,4 @@
-#include "cli/terminal_modes.h"
+#include "base/terminal_modes.h"
 
 #include "base/cleanup.h"
 
@@ -16,7 +16,11 @@ static const struct mode table[] = {
     {1003, false}, {1005, false}, {1006, false}, {1015, false}, {1004, false},
     {2004, false}, {2026, false}, {1, false},	 {25, true},	{7, true},
 };
-#define KEYPAD ARRAY_SIZE(table) /* ESC = and ESC > : a bit of its own */
+#define SYNCHRONIZED                                                                               \
+	2026		  /* the terminal shows nothing until it is off: nobody else's to turn on  \
+			   */
+#define SYNCHRONIZED 2026 /* the terminal shows nothing until it is off */
+#define KEYPAD	     ARRAY_SIZE(table) /* ESC = and ESC > : a bit of its own */
 _Static_assert(KEYPAD < 32, "one bit a mode");
 
 enum {
@@ -121,17 +125,33 @@ static size_t append_number(char *out, size_t used, unsigned number)
 	return append(out, used, digits + at);
 }
 
+/* To rest, or away from it. */
+static size_t append_mode(char *out, size_t used, const struct mode *mode, bool to_rest)
+{
+	used = append(out, used, "\033[?");
+	used = append_number(out, used, mode->number);
+	return append(out, used, mode->rests_set == to_rest ? "h" : "l");
+}
+
+size_t terminal_modes_redo(const struct terminal_modes *modes, char out[TERMINAL_MODES_UNDO_MAX])
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if ((modes->set & 1u << i) && table[i].number != SYNCHRONIZED)
+			used = append_mode(out, used, &table[i], false);
+	if (modes->set & 1u << KEYPAD)
+		used = append(out, used, "\033=");
+	return used;
+}
+
 size_t terminal_modes_undo(const struct terminal_modes *modes, char out[TERMINAL_MODES_UNDO_MAX])
 {
 	size_t used = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (!(modes->set & 1u << i))
-			continue;
-		used = append(out, used, "\033[?");
-		used = append_number(out, used, table[i].number);
-		used = append(out, used, table[i].rests_set ? "h" : "l");
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (modes->set & 1u << i)
+			used = append_mode(out, used, &table[i], true);
 	if (modes->set & 1u << KEYPAD)
 		used = append(out, used, "\033>");
 	if (used)

@@ -1,0 +1,78 @@
+#include "base/number.h"
+#include "cli/command.h"
+#include "cli/enter.h"
+#include "cli/session.h"
+#include "cli/sessions.h"
+#include "cli/terminal.h"
+#include "project/data_dir.h"
+#include "project/live.h"
+#include "project/saved.h"
+
+/* A VM that is started anew has no sessions: do not start it to say so. */
+static int check_there(const struct project *project, struct err *err)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+	uint64_t bytes;
+
+	if (data_dir_open(project, &data_dir, NULL, err) < 0)
+		return -1;
+	if (live_take(data_dir, &lock, err) < 0 || saved_is_there(data_dir, &bytes))
+		return 0;
+	return err_set(err, ERR_NOT_FOUND,
+		       "the VM does not run, so there is nothing to attach to; `dxvm` starts it");
+}
+
+/* The only one that nobody is attached to. */
+static int choose(struct client *client, uint32_t *ret_id, struct err *err)
+{
+	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
+	uint32_t count = 0;
+
+	if (sessions_fetch(client, &sessions, err) < 0)
+		return -1;
+	for (uint32_t i = 0; i < sessions.count; i++) {
+		if (sessions.listed[i].state == PROTO_SESSION_ATTACHED)
+			continue;
+		count++;
+		*ret_id = sessions.listed[i].id;
+	}
+	if (count == 1)
+		return 0;
+	if (count == 0)
+		return err_set(err, ERR_NOT_FOUND, "no session is detached");
+	sessions_print(&sessions, true, stderr);
+	return err_set(err, ERR_USAGE, "which one? `dxvm attach ID`");
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	auto_project struct project project = {0};
+	auto_client struct client *client = NULL;
+	struct session_options session = {.tty = true};
+	const char *text = invocation->arguments[0];
+	uint64_t id = 0;
+
+	if (!terminal_present())
+		return err_set(err, ERR_USAGE, "standard input and output are not a terminal");
+	if (text && (!number_take(&text, 10, UINT32_MAX, &id) || *text || id == 0))
+		return err_set(err, ERR_USAGE,
+			       "\"%s\" is not the number of a session; `dxvm sessions` lists them",
+			       invocation->arguments[0]);
+	if (command_project(invocation, &project, err) < 0 || check_there(&project, err) < 0 ||
+	    enter_started(&project, command_progress(invocation), &client, err) < 0)
+		return -1;
+	session.attach = (uint32_t)id;
+	session.take = id != 0;
+	if (!session.attach && choose(client, &session.attach, err) < 0)
+		return -1;
+	return session_run(client, &session, err);
+}
+
+const struct command cmd_attach = {
+    .name = "attach",
+    .arguments = "[ID]",
+    .summary = "come back to a session that was detached, or take it from another terminal",
+    .max_arguments = 1,
+    .run = run,
+};
