@@ -3,6 +3,7 @@
 #include "cli/command.h"
 #include "project/data_dir.h"
 #include "project/settings.h"
+#include "project/share_list.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,23 @@ static int print_setting(int data_dir, size_t i, struct err *err)
 	return 0;
 }
 
-static int print_all(int data_dir, struct err *err)
+/* Also the value of the key `shares`: then without the key before each. */
+static int print_shares(int data_dir, const struct project *project, bool with_key, struct err *err)
+{
+	auto_share_list struct share_list list = {0};
+
+	if (share_list_load(data_dir, project, &list, err) < 0)
+		return -1;
+	for (size_t i = 0; i < list.count; i++) {
+		auto_free char *text = share_entry_text(&list.entries[i]);
+		auto_free char *safe = safe_text(text, strlen(text), SAFE_TEXT_LINE);
+
+		(void)printf("%s%s\n", with_key ? "share  " : "", safe);
+	}
+	return 0;
+}
+
+static int print_all(int data_dir, const struct project *project, struct err *err)
 {
 	struct err end = ERR_INIT;
 	size_t i = 0;
@@ -27,7 +44,7 @@ static int print_all(int data_dir, struct err *err)
 	while (print_setting(data_dir, i, &end) == 0)
 		i++;
 	if (end.code == ERR_NOT_FOUND)
-		return 0;
+		return print_shares(data_dir, project, true, err);
 	*err = end;
 	return -1;
 }
@@ -60,18 +77,24 @@ static int run(const struct invocation *invocation, struct err *err)
 	    data_dir_open(&project, &data_dir, NULL, err) < 0)
 		return -1;
 	if (invocation->count == 0)
-		return print_all(data_dir, err);
+		return print_all(data_dir, &project, err);
 	auto_free char *key = xstrdup(invocation->arguments[0]);
 	char *equals = strchr(key, '=');
+	if (!equals && strcmp(key, "share") == 0)
+		return print_shares(data_dir, &project, false, err);
 	if (!equals)
 		return print_value(data_dir, key, err);
 	*equals = '\0';
+	if (strcmp(key, "share+") == 0)
+		return share_list_add(data_dir, &project, equals + 1, err);
+	if (strcmp(key, "share-") == 0)
+		return share_list_remove(data_dir, &project, equals + 1, err);
 	return set(data_dir, key, equals + 1, err);
 }
 
 const struct command cmd_config = {
     .name = "config",
-    .arguments = "[KEY[=VALUE]]",
+    .arguments = "[KEY[=VALUE]|share+=PATH[:ro][:GUESTPATH]|share-=PATH]",
     .summary = "print the VM's settings, or one, or change one for the next start",
     .max_arguments = 1,
     .run = run,

@@ -112,9 +112,28 @@ static void add_project_share(const struct project *project, struct message_conf
 	};
 }
 
+static void add_further_shares(const struct share_list *further,
+			       struct message_configure *configure)
+{
+	for (size_t i = 0; i < further->count; i++) {
+		const struct share_entry *entry = &further->entries[i];
+		const char *place = entry->guest_path;
+
+		configure->shares[configure->share_count++] = (struct message_share){
+		    .number = GUEST_CONFIG_FURTHER + (uint32_t)i,
+		    .path = place[0] == '~' ? xasprintf("/home/%s%s", configure->user, place + 1)
+					    : xstrdup(place),
+		    .alias = xstrdup(""),
+		    .local = xstrdup(""),
+		    .read_only = entry->read_only,
+		};
+	}
+}
+
 int guest_config_make(const struct project *project, const struct identity *identity,
-		      const struct settings *settings, struct message_configure *ret_configure,
-		      struct guest_ids *ret_ids, struct err *err)
+		      const struct settings *settings, const struct share_list *further,
+		      struct message_configure *ret_configure, struct guest_ids *ret_ids,
+		      struct err *err)
 {
 	struct message_configure configure = {.network = settings->net};
 	struct timespec now;
@@ -140,6 +159,8 @@ int guest_config_make(const struct project *project, const struct identity *iden
 		configure.project = xasprintf("/home/%s/devbox/%s", configure.user, project->name);
 		add_project_share(project, &configure);
 	}
+	if (settings->guest->has_machine)
+		add_further_shares(further, &configure);
 	*ret_configure = configure;
 	return 0;
 }

@@ -6,7 +6,11 @@
 #include "project/identity.h"
 #include "project/project.h"
 #include "project/settings.h"
+#include "project/share_list.h"
 #include "wire/message.h"
+
+/* The number on the share port of the first share besides the project, which is 1. */
+#define GUEST_CONFIG_FURTHER 2
 
 /* The one pair of ids that the project share maps, and the guest user it stands for. */
 struct guest_ids {
@@ -19,5 +23,6 @@ struct guest_ids {
 
 /* Fills *ret_configure (message_configure_done frees it) and *ret_ids. */
 int guest_config_make(const struct project *project, const struct identity *identity,
-		      const struct settings *settings, struct message_configure *ret_configure,
-		      struct guest_ids *ret_ids, struct err *err);
+		      const struct settings *settings, const struct share_list *further,
+		      struct message_configure *ret_configure, struct guest_ids *ret_ids,
+		      struct err *err);

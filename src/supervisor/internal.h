@@ -13,6 +13,7 @@
 #include "project/identity.h"
 #include "project/project.h"
 #include "project/settings.h"
+#include "project/share_list.h"
 #include "supervisor/agent_link.h"
 #include "supervisor/control.h"
 #include "supervisor/guest_config.h"
@@ -74,6 +75,7 @@ struct supervisor {
 	struct project project;
 	struct identity identity;
 	struct settings settings;
+	struct share_list shares; /* besides the project */
 	struct message_configure configure;
 	struct guest_ids ids;
 	struct machine machine;

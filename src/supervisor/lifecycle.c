@@ -302,6 +302,7 @@ int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err)
 	    .port_fd = s->machine.share_peer,
 	    .data_dir = s->data_dir,
 	    .project = &s->project,
+	    .further = &s->shares,
 	    .ids = &s->ids,
 	    .state_fd = state_fd,
 	};

@@ -119,6 +119,13 @@ static void describe(struct supervisor *s)
 	free(s->suspend.machine);
 	if (s->machine.ops->describe(&s->machine.spec, &text, &err) < 0)
 		log_warn("machine", "%s", err.text);
+	for (size_t i = 0; i < s->shares.count; i++) {
+		auto_free char *share = share_entry_text(&s->shares.entries[i]);
+
+		(void)buf_append(&text, "share ", strlen("share "));
+		(void)buf_append(&text, share, strlen(share));
+		(void)buf_append(&text, "\n", 1);
+	}
 	s->suspend.machine = buf_take_string(&text);
 }
 

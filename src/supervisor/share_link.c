@@ -15,9 +15,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define RESTARTS_MAX 5
-#define QUIESCE_MS   2000
-#define ORPHANS_NAME "orphans"
+#define SERVER_ARGUMENTS 9 /* but for further shares */
+#define SERVER_FDS	 7 /* likewise, with standard error */
+#define RESTARTS_MAX	 5
+#define QUIESCE_MS	 2000
+#define ORPHANS_NAME	 "orphans"
 #ifndef __linux__
 #define STATE_NAME "share.state"
 #endif
@@ -30,12 +32,14 @@ enum {
 	SERVER_HIDDEN = 6,
 	SERVER_STATE = 7,
 	SERVER_CONTROL = 8,
+	SERVER_FURTHER = 9, /* and as many as there are */
 };
 
 struct share_link {
 	uv_signal_t child;
 	struct share_link_spec spec;
 	int project_fd;
+	int further[SHARE_LIST_MAX];
 	int orphans_fd;
 	int state_fd; /* the server's memory, for the next one (share_state.h) */
 	uv_poll_t control;
@@ -89,41 +93,44 @@ static int open_state(int data_dir, int *ret_fd, struct err *err)
 	return 0;
 }
 
+/* An option and a descriptor for each directory besides the project. The options are the caller's.
+ */
+static void add_further(const struct share_link *share, char **options, struct spawn_fd *fds)
+{
+	const struct share_list *list = share->spec.further;
+
+	for (size_t i = 0; i < list->count; i++) {
+		int fd = SERVER_FURTHER + (int)i;
+
+		options[i] = xasprintf("--share=%d:%d%s", GUEST_CONFIG_FURTHER + (int)i, fd,
+				       list->entries[i].read_only ? ":ro" : "");
+		fds[i] = (struct spawn_fd){share->further[i], fd};
+	}
+}
+
 static int start_server(struct share_link *share, struct err *err)
 {
 	const struct guest_ids *ids = share->spec.ids;
 	auto_free char *self = path_self(err);
-	auto_free char *guest = xasprintf("%u:%u", ids->guest_uid, ids->guest_gid);
-	auto_free char *project = xasprintf("1:%d:devbox", SERVER_PROJECT);
-	char *const argv[] = {self,
-			      (char[]){SHARE_SERVER_COMMAND},
-			      (char[]){"--port"},
-			      (char[]){"3"},
-			      (char[]){"--share"},
-			      project,
-			      (char[]){"--orphans"},
-			      (char[]){"5"},
-			      (char[]){"--hidden"},
-			      (char[]){"6"},
-			      (char[]){"--guest"},
-			      guest,
-			      (char[]){"--state"},
-			      (char[]){"7"},
-			      (char[]){"--control"},
-			      (char[]){"8"},
-			      NULL};
-	const struct spawn_fd fds[] = {
+	auto_free char *guest = xasprintf("--guest=%u:%u", ids->guest_uid, ids->guest_gid);
+	auto_free char *project = xasprintf("--share=1:%d:devbox", SERVER_PROJECT);
+	char *argv[SERVER_ARGUMENTS + SHARE_LIST_MAX + 1] = {
+	    self,    (char[]){SHARE_SERVER_COMMAND}, (char[]){"--port=3"},
+	    project, (char[]){"--orphans=5"},	     (char[]){"--hidden=6"},
+	    guest,   (char[]){"--state=7"},	     (char[]){"--control=8"},
+	};
+	struct spawn_fd fds[SERVER_FDS + SHARE_LIST_MAX] = {
 	    {share->spec.port_fd, SERVER_PORT},	 {share->project_fd, SERVER_PROJECT},
 	    {share->orphans_fd, SERVER_ORPHANS}, {share->spec.data_dir, SERVER_HIDDEN},
 	    {share->state_fd, SERVER_STATE},	 {share->control_peer, SERVER_CONTROL},
-	    {log_fd(), STDERR_FILENO},
 	};
+	size_t count = SERVER_FURTHER - SERVER_PORT + share->spec.further->count;
 	const struct spawn spawn = {
 	    .program = self,
 	    .arguments = argv,
 	    .directory = "/",
 	    .fds = fds,
-	    .fd_count = log_fd() < 0 ? ARRAY_SIZE(fds) - 1 : ARRAY_SIZE(fds),
+	    .fd_count = log_fd() < 0 ? count : count + 1,
 	    .block_signals = true,
 	    .die_with_parent = true,
 	};
@@ -131,7 +138,12 @@ static int start_server(struct share_link *share, struct err *err)
 
 	if (!self)
 		return -1;
+	add_further(share, argv + SERVER_ARGUMENTS, fds + SERVER_FURTHER - SERVER_PORT);
+	if (log_fd() >= 0)
+		fds[count] = (struct spawn_fd){log_fd(), STDERR_FILENO};
 	pid = spawn_start(&spawn, err);
+	for (size_t i = 0; i < share->spec.further->count; i++)
+		free(argv[SERVER_ARGUMENTS + i]);
 	if (pid < 0)
 		return err_wrap(err, "share server");
 	share->pid = pid;
@@ -230,6 +242,17 @@ static int open_control(uv_loop_t *loop, struct share_link *share, struct err *e
 	return 0;
 }
 
+static int open_further(struct share_link *share, struct err *err)
+{
+	const struct share_list *list = share->spec.further;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (share_entry_open(&list->entries[i], &share->further[i], err) < 0)
+			return err_wrap(err, "shares: `dxvm config share-=%s` takes it out",
+					list->entries[i].path);
+	return 0;
+}
+
 static int take_state(struct share_link *share, struct err *err)
 {
 	if (share->spec.state_fd < 0)
@@ -253,10 +276,13 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 				     .control_fd = -1,
 				     .control_peer = -1,
 				     .open_handles = 1};
+	for (size_t i = 0; i < SHARE_LIST_MAX; i++)
+		share->further[i] = -1;
 	(void)uv_signal_init(loop, &share->child);
 	share->child.data = share;
 	(void)uv_signal_start(&share->child, on_child, SIGCHLD);
 	if (file_open_dir(AT_FDCWD, spec->project->root, &share->project_fd, err) < 0 ||
+	    open_further(share, err) < 0 ||
 	    open_orphans(spec->data_dir, spec->ids, &share->orphans_fd, err) < 0 ||
 	    take_state(share, err) < 0 || open_control(loop, share, err) < 0 ||
 	    start_server(share, err) < 0) {
@@ -284,6 +310,8 @@ void share_link_free(struct share_link *share)
 		(void)waitpid(share->pid, NULL, 0);
 	}
 	cleanup_close(&share->project_fd);
+	for (size_t i = 0; i < SHARE_LIST_MAX; i++)
+		cleanup_close(&share->further[i]);
 	cleanup_close(&share->orphans_fd);
 	cleanup_close(&share->state_fd);
 	if (share->control_fd >= 0) {

@@ -1,11 +1,12 @@
 #pragma once
 /*
  * Runs the share server: a process of its own (supervisor/share_server.h), because it parses what a
- * hostile guest sends and works on the user's files. Started with the share port and the project
- * directory as inherited descriptors; started again when it dies, a few times.
+ * hostile guest sends and works on the user's files. Started with the share port and the shared
+ * directories as inherited descriptors; started again when it dies, a few times.
  */
 #include "base/err.h"
 #include "project/project.h"
+#include "project/share_list.h"
 #include "supervisor/guest_config.h"
 
 #include <uv.h>
@@ -19,6 +20,7 @@ struct share_link_spec {
 	int port_fd;  /* our end of the share port */
 	int data_dir; /* hidden from the guest; keeps what the guest unlinked and still uses */
 	const struct project *project;
+	const struct share_list *further; /* served beside the project; opened at once */
 	const struct guest_ids *ids;
 	int state_fd; /* memory of a server before (share_state.h) to go on with; -1: there is none
 		       */

@@ -52,10 +52,11 @@ static int load(struct supervisor *s, const char *root, const char *data_dir, st
 	project_at(root, data_dir, &s->project);
 	if (data_dir_open(&s->project, &s->data_dir, &s->identity, err) < 0)
 		return -1;
-	if (settings_load(s->data_dir, &s->settings, err) < 0)
+	if (settings_load(s->data_dir, &s->settings, err) < 0 ||
+	    share_list_load(s->data_dir, &s->project, &s->shares, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);
-	return guest_config_make(&s->project, &s->identity, &s->settings, &s->configure, &s->ids,
-				 err);
+	return guest_config_make(&s->project, &s->identity, &s->settings, &s->shares,
+				 &s->configure, &s->ids, err);
 }
 
 static int open_control(struct supervisor *s, struct err *err)
@@ -102,6 +103,7 @@ static void done(struct supervisor *s)
 	free(s->agent_loss);
 	message_configure_done(&s->configure);
 	project_done(&s->project);
+	share_list_done(&s->shares);
 }
 
 static int run(struct supervisor *s, const char *root, const char *data_dir, struct err *err)

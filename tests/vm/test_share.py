@@ -164,3 +164,53 @@ def test_a_server_that_is_killed_under_load_is_not_noticed(tiny, python):
     (tiny.root / "load" / "stop").write_text("")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 0, errors
+
+
+def shell(project, script):
+    done = project.run("-q", "exec", "sh", "-c", script)
+    return done.returncode, done.stdout.decode().strip(), done.stderr.decode()
+
+
+def test_further_directories_are_shared_with_the_next_start(tiny):
+    further, read_only = tiny.root.parent / "further", tiny.root.parent / "library"
+    for path in (further, read_only):
+        (path / ".devbox" / "vm").mkdir(parents=True)
+        (path / "from host").write_text("host\n")
+    assert tiny.run("config", f"share+={further}").returncode == 0
+    assert tiny.run("config", f"share+={read_only}:ro:/opt/library").returncode == 0
+    assert tiny.run("config", "share").stdout.decode() == \
+        f"{further}:~/devbox/further\n{read_only}:ro:/opt/library\n"
+    assert f"share  {further}:" in tiny.run("config").stdout.decode()
+    tiny.stop()
+    assert shell(tiny, "cat ~/devbox/further/'from host' /opt/library/'from host'")[:2] == \
+        (0, "host\nhost")
+    # Both ways, coherent, and with the same boundary.
+    assert shell(tiny, "echo guest >~/devbox/further/made; ls -A ~/devbox/further/.devbox; "
+                       "mkdir ~/devbox/further/.devbox/vm 2>/dev/null || echo refused")[1] == "refused"
+    made = further / "made"
+    assert made.read_text() == "guest\n" and made.stat().st_uid == tiny.root.stat().st_uid
+    made.write_text("changed\n")
+    wait_until(lambda: shell(tiny, "cat ~/devbox/further/made")[1] == "changed", "the change", 5)
+    # The server refuses too: a_read_only_share_changes_nothing in tests/unit.
+    status, _, errors = shell(tiny, "echo x >/opt/library/made")
+    assert status != 0 and "Read-only file system" in errors
+    assert sorted(os.listdir(read_only)) == [".devbox", "from host"]
+
+
+def test_a_shared_directory_that_is_gone_is_named_and_can_be_taken_out(tiny):
+    tiny.stop()
+    further = tiny.root.parent / "further"
+    further.rename(tiny.root.parent / "moved")
+    done = tiny.run("exec", "true")
+    assert done.returncode == 125
+    assert f"`dxvm config share-={further}` takes it out".encode() in done.stderr
+    assert tiny.run("config", f"share-={further}").returncode == 0
+    assert shell(tiny, "ls -A ~/devbox/further 2>/dev/null; ls /opt/library")[:2] == (0, "from host")
+    assert tiny.run("config", f"share-={tiny.root.parent / 'library'}").returncode == 0
+    assert tiny.run("config", "share").stdout == b""
+
+
+def test_too_much_is_not_shared(tiny):
+    for path in ("/", tiny.environment["HOME"], tiny.environment["XDG_STATE_HOME"]):
+        done = tiny.run("config", f"share+={path}")
+        assert done.returncode == 125 and b"is refused" in done.stderr, done.stderr
