@@ -47,6 +47,7 @@ struct client {
 	uint32_t ready_request; /* ids of requests without a reply yet, or NO_REQUEST */
 	uint32_t stop_request;
 	uint32_t suspend_request;
+	bool let_in; /* was told that the guest is ready */
 };
 
 static void tell(struct client *client, enum proto_what what, const char *text)
@@ -69,6 +70,7 @@ static void answer_ready(struct client *client)
 	else
 		(void)mux_reply(link_mux(client->io), client->ready_request, PROTO_OK, &resumed,
 				sizeof(resumed));
+	client->let_in = !failure;
 	client->ready_request = NO_REQUEST;
 }
 
@@ -77,10 +79,11 @@ static void suspend(struct client *client, uint32_t id)
 	struct control *control = client->control;
 	struct err err = ERR_INIT;
 
-	if (control->host->suspend(control->ctx, &err) < 0)
-		(void)mux_reply(link_mux(client->io), id, PROTO_FAILED, err.text, strlen(err.text));
-	else
-		client->suspend_request = id;
+	client->suspend_request = id;
+	if (control->host->suspend(control->ctx, &err) == 0)
+		return;
+	client->suspend_request = NO_REQUEST;
+	(void)mux_reply(link_mux(client->io), id, PROTO_FAILED, err.text, strlen(err.text));
 }
 
 static void answer_status(struct client *client, uint32_t id)
@@ -335,15 +338,22 @@ bool control_was_heard(const struct control *control)
 	return control->heard;
 }
 
+static void say_goaway(struct client *client, const char *text)
+{
+	if (client->stop_request != NO_REQUEST || client->suspend_request != NO_REQUEST)
+		return; /* it gets its answer when all is over */
+	mux_goaway(link_mux(client->io), PROTO_GONE, text);
+	link_finish(client->io);
+}
+
 void control_goaway(struct control *control, const char *text)
 {
-	each_client(client, control)
-	{
-		if (client->stop_request != NO_REQUEST || client->suspend_request != NO_REQUEST)
-			continue; /* it gets its answer when all is over */
-		mux_goaway(link_mux(client->io), PROTO_GONE, text);
-		link_finish(client->io);
-	}
+	each_client(client, control) say_goaway(client, text);
+}
+
+void control_turn_out(struct control *control, const char *text)
+{
+	each_client(client, control) if (client->let_in) say_goaway(client, text);
 }
 
 static void on_limit(uv_timer_t *timer)

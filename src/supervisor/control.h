@@ -46,6 +46,8 @@ void control_resumed(struct control *control, bool resumed);
 void control_suspend_failed(struct control *control, const char *text);
 /* Clients connected now, whatever they do. */
 size_t control_client_count(const struct control *control);
+/* The same end for those alone that were let in to the guest, not for those that wait. */
+void control_turn_out(struct control *control, const char *text);
 /* Tells every client that the guest is gone and why; their connections end. */
 void control_goaway(struct control *control, const char *text);
 /* Answers those that wait for the stop or the suspend, takes no new clients, and calls `drained`

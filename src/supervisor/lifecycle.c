@@ -105,8 +105,10 @@ void lifecycle_stop(struct supervisor *s)
 	control_ready(s->control, "the VM is being stopped");
 	if (asked)
 		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
-	else
+	else if (s->vm)
 		s->vm->ops->kill(s->vm); /* still booting: nobody in it to ask */
+	else
+		lifecycle_finish(s, NULL, "the VM was stopped");
 }
 
 static void on_stop(void *ctx)
@@ -162,7 +164,10 @@ void lifecycle_give_up(struct supervisor *s, const char *why)
 	control_ready(s->control, why);
 	control_goaway(s->control, why);
 	supervisor_set_state(s, STATE_STOPPING);
-	s->vm->ops->kill(s->vm);
+	if (s->vm)
+		s->vm->ops->kill(s->vm);
+	else
+		lifecycle_finish(s, why, "");
 }
 
 static void on_at_rest(void *ctx, const char *failure)

@@ -184,6 +184,7 @@ bool resume_gone(struct supervisor *s, const char *why)
 
 	if (!u->resuming || s->state >= STATE_STOPPING)
 		return false;
+	(void)uv_timer_stop(&s->limit); /* of its agent, which went, too */
 	if (!u->failure)
 		u->failure = xstrdup(why[0] ? why : "the machine ended");
 	if (u->working)

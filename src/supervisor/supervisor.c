@@ -95,15 +95,16 @@ static void done(struct supervisor *s)
 	if (s->vm)
 		s->vm->ops->free(take_ptr(&s->vm));
 	control_free(take_ptr(&s->control));
+	atomic_store(&s->suspend.cancel, true);
+	uv_walk(&s->loop, on_walk_close, NULL);
+	(void)uv_run(&s->loop, UV_RUN_DEFAULT); /* which waits for the worker, too */
 	machine_done(&s->machine);
 	suspend_done(s);
-	uv_walk(&s->loop, on_walk_close, NULL);
-	(void)uv_run(&s->loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&s->loop);
 	free(s->agent_loss);
 	message_configure_done(&s->configure);
-	project_done(&s->project);
 	share_list_done(&s->shares);
+	project_done(&s->project);
 }
 
 static int run(struct supervisor *s, const char *root, const char *data_dir, struct err *err)
@@ -114,7 +115,6 @@ static int run(struct supervisor *s, const char *root, const char *data_dir, str
 	watch_signals(s);
 	(void)uv_timer_init(&s->loop, &s->limit);
 	s->limit.data = s;
-	suspend_init(s);
 	idle_init(s);
 	s->started_ms = uv_now(&s->loop);
 	if (open_control(s, err) < 0) {
@@ -162,6 +162,7 @@ int supervisor_main(int argc, char **argv)
 	}
 	(void)umask(077);
 	(void)uv_loop_init(&s.loop);
+	suspend_init(&s);
 	if (!dry)
 		(void)file_set_inherit(LIVE_LOCK_FD, false, &err);
 	status = dry ? dry_run(&s, argv[1], argv[2], &err) : run(&s, argv[1], argv[2], &err);

@@ -162,6 +162,7 @@ bool suspend_gone(struct supervisor *s)
 
 	if (!u->taken)
 		return false;
+	(void)uv_timer_stop(&s->limit);
 	log_info("suspend", "the guest is memory after %.2f s", seconds_since(s, u->began_ms));
 	u->ram_fd = take_fd(&s->machine.spec.ram_fd);
 	saved_manifest_done(&u->manifest);
@@ -276,6 +277,7 @@ int suspend_begin(struct supervisor *s, struct err *err)
 	u->taken = false;
 	supervisor_set_state(s, STATE_SUSPENDING);
 	control_not_ready(s->control);
+	control_turn_out(s->control, "the VM is being suspended; `dxvm` goes on with it");
 	control_progress(s->control, "suspending the VM");
 	supervisor_set_limit(s, REST_LIMIT_MS, on_rest_limit);
 	return 0;

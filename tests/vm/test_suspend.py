@@ -319,3 +319,26 @@ def test_what_computes_or_is_connected_is_not_idle(idle_after_two_seconds):
     connected.stdin.close()
     connected.wait(30)
     wait_until(lambda: not alive(supervisor), "the VM is suspended", 60)
+
+
+def test_who_is_connected_is_told(tiny):
+    guest(tiny, "true")
+    connected = tiny.popen("exec", "sh", "-c", "echo here; cat", stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert connected.stdout.readline() == b"here\n"
+    suspend(tiny)
+    _, text = connected.communicate(timeout=30)
+    assert b"the VM is being suspended" in text
+    assert connected.returncode == 125
+
+
+def test_a_stop_in_the_middle_of_a_resume(tiny):
+    """Stopped in order, or still suspended; and it comes up again."""
+    for delay in (0.1, 0.4, 0.7, 1.0):
+        guest(tiny, "true")
+        suspend(tiny)
+        entering = tiny.popen("exec", "true", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay) # a moment in the middle of it, whichever
+        assert tiny.run("stop").returncode == 0, delay
+        entering.wait(60)
+        wait_until(lambda: not tiny.processes(), "nothing runs", 20)
