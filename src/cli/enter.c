@@ -1,9 +1,9 @@
 /*
  * Start or connect. The truth about whether a supervisor lives is its lock (project/live.h):
  *
- *	lock taken by us   nobody lives: start one, hand it the lock, read "ok" from its pipe,
- *connect lock busy          somebody lives: connect to the socket its file names; it may be a
- *moment too early (not written yet) or too late (leaving), so look again for a while
+ *	lock taken by us   nobody lives: start one, hand it the lock, read "ok" from its pipe, connect
+ *	lock busy          somebody lives: connect to the socket its file names; it may be a moment
+ *	                   too early (not written yet) or too late (leaving), so look again for a while
  */
 #include "cli/enter.h"
 

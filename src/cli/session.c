@@ -2,17 +2,17 @@
  * Theory. One poll loop over the connection, standard input, the outputs and a pipe that signal
  * handlers write to.
  *
- *	stdin ──escape filter (tty)──▶ mux, as far as the window allows; no room: stdin is not
- *polled mux ──▶ out / err buffers ──▶ stdout / stderr; consumed (credited) only once written
+ *	stdin ──escape filter (tty)──▶ mux, as far as the window allows; no room: stdin is not polled
+ *	mux ──▶ out / err buffers ──▶ stdout / stderr; consumed (credited) only once written
  *
  * So a slow reader of our output stops the program in the guest, not memory here: each buffer holds
  * at most a window. Outputs are shared with other processes and stay blocking; we write only as
- *long as poll says so, and at most PIPE_BUF bytes at once, which a pipe then takes without
- *blocking.
+ * long as poll says so, and at most PIPE_BUF bytes at once, which a pipe then takes without
+ * blocking.
  *
  * With a terminal every key goes to the guest, and is read even while the guest takes none, as far
  * as there is room for it: ~. must work when the guest does not. Without, INT, TERM, QUIT and HUP
- *that reach us are sent on to the program, and we wait for what it makes of them.
+ * that reach us are sent on to the program, and we wait for what it makes of them.
  */
 #include "cli/session.h"
 
@@ -65,8 +65,7 @@ struct session {
 
 static const int stream_fds[] = {[STREAM_OUT] = STDOUT_FILENO, [STREAM_ERR] = STDERR_FILENO};
 
-/* -- signals -------------------------------------------------------------------------------------
- */
+/* -- signals -- */
 
 static const int watched[] = {SIGWINCH, SIGINT, SIGTERM, SIGQUIT, SIGHUP};
 
@@ -105,8 +104,7 @@ static void unwatch_signals(int *read_end)
 	signal_pipe = -1;
 }
 
-/* -- what the channel tells ----------------------------------------------------------------------
- */
+/* -- what the channel tells -- */
 
 static void on_accepted(struct mux_channel *channel, const uint8_t *payload, size_t length)
 {
@@ -173,8 +171,7 @@ static const struct mux_channel_ops session_ops = {
     .closed = on_closed,
 };
 
-/* -- moving bytes --------------------------------------------------------------------------------
- */
+/* -- moving bytes -- */
 
 /* As much of what waits as the window takes. EOF follows the last byte. */
 static void send_input(struct session *session)
@@ -384,8 +381,7 @@ static int loop(struct session *session, int signals, struct err *err)
 	return 0;
 }
 
-/* -- start and end -------------------------------------------------------------------------------
- */
+/* -- start and end -- */
 
 static int open_channel(struct session *session, struct err *err)
 {

@@ -13,8 +13,7 @@
 #define S_PER_HOUR (60 * S_PER_MIN)
 #define S_PER_DAY  (24 * S_PER_HOUR)
 
-/* -- the list -----------------------------------------------------------------------------------
- */
+/* -- the list -- */
 
 struct fetch {
 	struct buf bytes;
@@ -108,8 +107,7 @@ int sessions_fetch(struct client *client, struct message_sessions *ret_sessions,
 	return status;
 }
 
-/* -- for people ---------------------------------------------------------------------------------
- */
+/* -- for people -- */
 
 char *sessions_name(const struct message_listed *listed)
 {
@@ -160,8 +158,7 @@ void sessions_print(const struct message_sessions *sessions, bool only_left, FIL
 	}
 }
 
-/* -- coming back --------------------------------------------------------------------------------
- */
+/* -- coming back -- */
 
 /* Detached shells; *ret_last is one of them. */
 static uint32_t count_left(const struct message_sessions *sessions,

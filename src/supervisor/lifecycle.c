@@ -38,8 +38,7 @@ void supervisor_set_limit(struct supervisor *s, uint64_t ms, uv_timer_cb then)
 	(void)uv_timer_start(&s->limit, then, ms, 0);
 }
 
-/* -- the end -------------------------------------------------------------------------------------
- */
+/* -- the end -- */
 
 static void on_drained(void *ctx)
 {
@@ -116,8 +115,7 @@ static void on_stop(void *ctx)
 	lifecycle_stop(ctx);
 }
 
-/* -- the guest -----------------------------------------------------------------------------------
- */
+/* -- the guest -- */
 
 static void on_hello(void *ctx, const struct mux_hello *hello)
 {
@@ -231,8 +229,7 @@ static void on_share_failed(void *ctx, const char *text)
 		control_note(s->control, text);
 }
 
-/* -- the machine ---------------------------------------------------------------------------------
- */
+/* -- the machine -- */
 
 static const struct agent_link_events agent_link_events = {
     .hello = on_hello,
@@ -346,8 +343,7 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	return 0;
 }
 
-/* -- control -------------------------------------------------------------------------------------
- */
+/* -- control -- */
 
 static void on_status(void *ctx, struct message_status *ret_status)
 {

@@ -1,11 +1,12 @@
 /*
  * Theory of operation. In:
  *
- *	1 the saved state is compared with what would be started now
- *	2 QEMU starts and waits; meanwhile a worker fills fresh memory from disk, checking every
- *piece 3 the machine loads its devices' state 4 the saved state is made void, durably: from here on
- *there is only the guest that runs 5 the guest goes on; the agent says HELLO with the nonce of the
- *boot that was suspended, and is told the time
+ *	1  the saved state is compared with what would be started now
+ *	2  QEMU starts and waits; meanwhile a worker fills fresh memory from disk, checking every piece
+ *	3  the machine loads its devices' state
+ *	4  the saved state is made void, durably: from here on there is only the guest that runs
+ *	5  the guest goes on; the agent says HELLO with the nonce of the boot that was suspended, and is
+ *	   told the time
  *
  * From memory that a suspend has just left it is the same without 1 and the copy. A failure in any
  * step ends that machine, says why in a line, voids what was saved, and boots.
@@ -48,8 +49,7 @@ static void forget(struct supervisor *s)
 	free(take_ptr(&u->failure));
 }
 
-/* -- 1 ------------------------------------------------------------------------------------------
- */
+/* -- 1 -- */
 
 static void refuse(struct supervisor *s, const char *why)
 {
@@ -150,8 +150,7 @@ bool resume_prepare(struct supervisor *s)
 	return true;
 }
 
-/* -- 2 and 3 ------------------------------------------------------------------------------------
- */
+/* -- 2 and 3 -- */
 
 void resume_failed(struct supervisor *s, const char *why)
 {
@@ -252,8 +251,7 @@ int resume_started(struct supervisor *s, struct err *err)
 	return 0;
 }
 
-/* -- 4 and 5 ------------------------------------------------------------------------------------
- */
+/* -- 4 and 5 -- */
 
 static void on_no_answer(uv_timer_t *timer)
 {

@@ -19,7 +19,7 @@
 #define INITRD_NAME	"boot/initrd"
 #define CPUINFO_MAX	16384
 
-/* -- generation -------------------------------------------------------------------------------- */
+/* -- generation -- */
 
 int saved_generation_renew(int data_dir, struct err *err)
 {
@@ -51,7 +51,7 @@ static void identify_files(int data_dir, struct saved_manifest *ret_manifest)
 	saved_file_identify(data_dir, INITRD_NAME, &ret_manifest->initrd);
 }
 
-/* -- writing ----------------------------------------------------------------------------------- */
+/* -- writing -- */
 
 static int open_saved_dir(int data_dir, int *ret_dir, struct err *err)
 {
@@ -149,7 +149,7 @@ int saved_state_write(int data_dir, const struct identity *identity,
 	return 0;
 }
 
-/* -- reading ----------------------------------------------------------------------------------- */
+/* -- reading -- */
 
 int saved_state_open(int data_dir, const struct identity *identity,
 		     struct saved_manifest *ret_manifest, struct err *err)
@@ -259,7 +259,7 @@ int saved_state_remove(int data_dir, struct err *err)
 	return 0;
 }
 
-/* -- the host ---------------------------------------------------------------------------------- */
+/* -- the host -- */
 
 char *saved_processor(void)
 {

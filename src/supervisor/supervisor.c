@@ -44,8 +44,7 @@ static void watch_signals(struct supervisor *s)
 	}
 }
 
-/* -- start ---------------------------------------------------------------------------------------
- */
+/* -- start -- */
 
 static int load(struct supervisor *s, const char *root, const char *data_dir, struct err *err)
 {
@@ -55,8 +54,8 @@ static int load(struct supervisor *s, const char *root, const char *data_dir, st
 	if (settings_load(s->data_dir, &s->settings, err) < 0 ||
 	    share_list_load(s->data_dir, &s->project, &s->shares, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);
-	return guest_config_make(&s->project, &s->identity, &s->settings, &s->shares,
-				 &s->configure, &s->ids, err);
+	return guest_config_make(&s->project, &s->identity, &s->settings, &s->shares, &s->configure,
+				 &s->ids, err);
 }
 
 static int open_control(struct supervisor *s, struct err *err)

@@ -1,7 +1,7 @@
 #pragma once
 /*
  * The supervisor: one process per VM, started on demand, detached, gone when its VM is gone. It
- *owns the machine and its RAM, the control socket, the agent link and the share server.
+ * owns the machine and its RAM, the control socket, the agent link and the share server.
  *
  *	starting ──agent says HELLO──▶ configuring ──configured──▶ ready
  *	    │                               │                        │

@@ -2,14 +2,15 @@
  * Theory of operation. Out:
  *
  *	running ── asked, idle, signal ──▶ suspending
- *	  1 the agent writes all to its disk and comes to rest (its link is over, between two
- *frames) 2 the share server comes to rest, its memory is compact 3 the machine stops, gives its
- *devices' state, ends             from here the guest is memory 4 saving: a worker copies that
- *memory to disk and syncs; the manifest makes it count 5 gone
+ *	  1  the agent writes all to its disk and comes to rest (its link is over, between two frames)
+ *	  2  the share server comes to rest; its memory is compact
+ *	  3  the machine stops, gives its devices' state, ends; from here the guest is memory
+ *	  4  saving: a worker copies that memory to disk and syncs; the manifest makes it count
+ *	  5  gone
  *
  * Until 3 a failure lets the machine go on; the agent hears a new HELLO on the same port. From 3 on
  * whatever happens, a client that wants the guest or a disk that is full, leads to a new machine
- *that goes on from memory (resume.c). The guest is never left standing still.
+ * that goes on from memory (resume.c). The guest is never left standing still.
  */
 #include "supervisor/internal.h"
 
@@ -54,7 +55,7 @@ static double seconds_since(const struct supervisor *s, uint64_t began_ms)
 	return (double)(uv_now(&s->loop) - began_ms) / MS_PER_S;
 }
 
-/* -- back to running --------------------------------------------------------------------------- */
+/* -- back to running -- */
 
 /* The machine is there and runs: only the link to the agent, which is at rest, is made anew. */
 static void go_on(struct supervisor *s, const char *why)
@@ -85,7 +86,7 @@ static void go_on_from_memory(struct supervisor *s)
 	}
 }
 
-/* -- 4: to disk -------------------------------------------------------------------------------- */
+/* -- 4: to disk -- */
 
 static void save_work(uv_work_t *work)
 {
@@ -154,7 +155,7 @@ void suspend_wanted(struct supervisor *s)
 		atomic_store(&u->cancel, true);
 }
 
-/* -- 3: the machine's state -------------------------------------------------------------------- */
+/* -- 3: the machine's state -- */
 
 bool suspend_gone(struct supervisor *s)
 {
@@ -210,7 +211,7 @@ static void on_share_quiet(void *ctx)
 		go_on(s, err.text);
 }
 
-/* -- 1 and 2: to rest -------------------------------------------------------------------------- */
+/* -- 1 and 2: to rest -- */
 
 static void on_at_rest(uv_timer_t *timer)
 {

@@ -55,7 +55,7 @@ static struct qemu *qemu_of(struct vm *vm)
 	return (struct qemu *)(void *)vm;
 }
 
-/* -- the end ---------------------------------------------------------------------------------- */
+/* -- the end -- */
 
 /* QEMU puts its name in front of every line. */
 static char *without_name(const char *words)
@@ -138,7 +138,7 @@ static void on_qmp_closed(void *ctx, const struct err *why)
 	maybe_gone(q);
 }
 
-/* -- stops we did not ask for ----------------------------------------------------------------- */
+/* -- stops we did not ask for -- */
 
 static void notice(struct qemu *q, const char *text)
 {
@@ -207,7 +207,7 @@ static void on_qmp_event(void *ctx, const char *name, const struct qmp_data *dat
 
 static const struct qmp_events qmp_events = {.event = on_qmp_event, .closed = on_qmp_closed};
 
-/* -- suspend and resume ------------------------------------------------------------------------ */
+/* -- suspend and resume -- */
 
 /* The state is out or in, or will not be. */
 static void on_moved(void *ctx, const struct err *failure)
@@ -248,7 +248,7 @@ static void qemu_cont(struct vm *vm)
 	command(qemu_of(vm), "cont", NULL);
 }
 
-/* -- start ------------------------------------------------------------------------------------ */
+/* -- start -- */
 
 static int make_pair(int *ret_ours, int *ret_theirs, struct err *err)
 {
@@ -373,7 +373,7 @@ static int qemu_describe(const struct vm_spec *spec, struct buf *text, struct er
 	return 0;
 }
 
-/* -- what can be done to it ------------------------------------------------------------------- */
+/* -- what can be done to it -- */
 
 static void qemu_power_button(struct vm *vm)
 {

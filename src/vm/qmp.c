@@ -54,7 +54,7 @@ struct qmp {
 	uv_poll_t poll;
 };
 
-/* -- commands --------------------------------------------------------------------------------- */
+/* -- commands -- */
 
 static void drop_command(struct qmp *qmp, struct command *command)
 {
@@ -164,7 +164,7 @@ static int append_command(struct qmp *qmp, struct buf *to, const char *name, con
 	return 0;
 }
 
-/* -- the link --------------------------------------------------------------------------------- */
+/* -- the link -- */
 
 static void greet(struct qmp *qmp)
 {

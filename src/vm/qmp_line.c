@@ -94,7 +94,7 @@ void qmp_line_done(struct qmp_line *line)
 	json_decref((json_t *)(void *)take_ptr(&line->data));
 }
 
-/* -- data ------------------------------------------------------------------------------------- */
+/* -- data -- */
 
 static const json_t *find(const struct qmp_data *data, const char *name)
 {

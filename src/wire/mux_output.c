@@ -11,9 +11,9 @@
  * A record is a u16 and its bytes. Top bit clear: DATA, bit 14 the STDERR flag, below it the length
  * less one. Top bit set: below it the length of the payload; a type byte and the payload follow.
  * Small pieces of DATA are put together into one record as long as their flag is the same. The
- *worst an owner can do, one byte a piece with alternating flags, is three bytes a byte; the window
- *bounds the bytes, so a queue stays below three windows, MUX_REQUESTS_MAX and the handful of
- *records that come once: MUX_QUEUE_MAX is never reached.
+ * worst an owner can do, one byte a piece with alternating flags, is three bytes a byte; the window
+ * bounds the bytes, so a queue stays below three windows, MUX_REQUESTS_MAX and the handful of
+ * records that come once: MUX_QUEUE_MAX is never reached.
  */
 #include "wire/mux_internal.h"
 

@@ -53,7 +53,7 @@ static void flip(const struct temp_dir *dir, const char *name, off_t at)
 	put(fd, at, &byte, 1);
 }
 
-/* -- memory ------------------------------------------------------------------------------------ */
+/* -- memory -- */
 
 static void memory_comes_back_and_what_is_zero_takes_no_room(void)
 {
@@ -122,7 +122,7 @@ static void a_copy_can_be_given_up(void)
 	CHECK_INT(err.code, ERR_CANCELLED);
 }
 
-/* -- the whole --------------------------------------------------------------------------------- */
+/* -- the whole -- */
 
 struct rig {
 	struct temp_dir dir;
