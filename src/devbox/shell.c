@@ -236,10 +236,17 @@ static const char *user_shell(void)
 	return access(BASH, X_OK) == 0 ? BASH : POSIX_SH;
 }
 
+/* Commands from a pipe are no start of a shell for people: nobody would read the file, or remove it.
+ */
+static bool reads_rc(const char *program)
+{
+	return shell_kind(program) == SHELL_FISH || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
+}
+
 int shell_become(const struct project *project, struct vars *vars, struct err *err)
 {
 	auto_free char *program = xstrdup(user_shell());
-	const enum shell_kind kind = shell_kind(program);
+	const enum shell_kind kind = reads_rc(program) ? shell_kind(program) : SHELL_OTHER;
 	auto_free char *dir = NULL;
 	auto_free char *rc = NULL;
 	auto_free char *source = NULL;

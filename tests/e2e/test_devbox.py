@@ -1,5 +1,6 @@
 """The project's environment through dxvm, with this host's shell as the guest."""
 import json
+import pathlib
 import subprocess
 
 import pytest
@@ -108,6 +109,14 @@ def test_the_prompt_is_inside_the_environment(environment):
     child.wait()
     assert child.exitstatus == 42
     assert not list(environment.root.parent.glob("dxvm-??????"))
+
+
+def test_commands_from_a_pipe_have_the_environment_and_leave_nothing(environment):
+    done = environment.run("-q", "-e", "X=1", input=b"echo $GREETING $X\n")
+    assert out(done) == f"Hello from {environment.root} 1\n"
+    before = set(pathlib.Path("/tmp").glob("dxvm-??????"))
+    out(environment.run("-q", input=b"exit 0\n"))
+    assert set(pathlib.Path("/tmp").glob("dxvm-??????")) <= before
 
 
 def test_a_hook_may_fail_and_may_read_from_the_terminal(environment):
