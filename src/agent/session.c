@@ -121,6 +121,7 @@ static void on_report(struct loop_watch *watch, short revents)
 		return;
 	}
 	session->state = SESSION_RUNNING;
+	session->id = ++session->all->last_id;
 	if (session->channel)
 		session_accept(session, session->channel);
 	session_io_start(session);

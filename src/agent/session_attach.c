@@ -39,7 +39,6 @@ static char *join(char *const *words)
 
 void session_describe(struct session *session, const struct message_session *wanted)
 {
-	session->id = ++session->all->last_id;
 	session->started_s = (uint64_t)time(NULL);
 	session->command = join(wanted->arguments);
 	session->detach = wanted->tty ? wanted->detach : PROTO_DETACH_NEVER;
@@ -91,7 +90,7 @@ static struct session *find(const struct sessions *sessions, uint32_t id)
 	list_each(link, tmp, &sessions->list) {
 		struct session *session = list_entry(link, struct session, link);
 
-		if (session->id == id && session->kind == PROTO_KIND_SESSION)
+		if (session->id == id && session->state == SESSION_RUNNING)
 			return session;
 	}
 	return NULL;
@@ -132,7 +131,7 @@ void session_attach(struct session *asking)
 	session = find(asking->all, attach.id);
 	if (!session) {
 		refuse(asking, PROTO_NOT_FOUND, "there is no session %u", attach.id);
-	} else if (session->detach == PROTO_DETACH_NEVER || session->state != SESSION_RUNNING) {
+	} else if (session->detach == PROTO_DETACH_NEVER) {
 		refuse(asking, PROTO_BAD_REQUEST, "session %u cannot be attached to", attach.id);
 	} else if (session->channel && !attach.take) {
 		refuse(asking, PROTO_BAD_REQUEST, "somebody is attached to session %u", attach.id);
@@ -142,6 +141,7 @@ void session_attach(struct session *asking)
 		if (session->channel) {
 			(void)mux_channel_request(session->channel, PROTO_TAKEN, NULL, 0);
 			mux_close(session->channel);
+			mux_set_ops(session->channel, NULL, NULL);
 		}
 		session_accept(session, channel);
 		session_io_replay(session);

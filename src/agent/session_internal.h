@@ -31,7 +31,7 @@ struct session {
 	enum session_state state;
 	bool tty;
 
-	uint32_t id; /* once its description is known */
+	uint32_t id; /* once it runs */
 	enum proto_detach detach;
 	uint64_t started_s;
 	char *command;

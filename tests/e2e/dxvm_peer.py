@@ -18,8 +18,8 @@ HELLO, OPEN, ACCEPT, REJECT, DATA, CREDIT, EOF, EXIT, CLOSE, REQUEST, REPLY, PIN
 OK, BAD_REQUEST, UNKNOWN, NOT_FOUND, NOT_EXECUTABLE, NO_RESOURCES, FAILED, GONE, SHUTTING_DOWN, \
     VERSION_MISMATCH, VIOLATION = range(11)
 WAIT_READY, STATUS, STOP, PROGRESS, NOTE = 1, 2, 3, 16, 17
-CONFIGURE, SHUTDOWN, SYNC_DISKS, RESIZE, SIGNAL = 32, 33, 34, 64, 65
-SESSION = 1
+CONFIGURE, SHUTDOWN, SYNC_DISKS, RESIZE, SIGNAL, TAKEN = 32, 33, 34, 64, 65, 66
+SESSION, ATTACH, LIST = 1, 2, 3
 
 MAGIC = 0x6478766D2D303031
 PAYLOAD_MAX = 16384
@@ -104,10 +104,17 @@ def hello(lowest=1, highest=1, uptime=0, answers=0, program="peer.py", nonce=byt
                  + struct.pack(">QQ", uptime, answers) + string(program))
 
 
-def session(arguments=(), environment=(), tty=False, login=False, size=(24, 80), user="", cwd=""):
+def session(arguments=(), environment=(), tty=False, login=False, size=(24, 80), user="", cwd="",
+            detach=None):
     """The description of a session."""
     return (struct.pack(">BBHHHH", tty, login, *size, 0, 0) + string(user) + string(cwd)
-            + strings(arguments) + strings(environment))
+            + strings(arguments) + strings(environment)
+            + (b"" if detach is None else bytes([detach])))
+
+
+def attach(number, size=(24, 80), take=False):
+    """The description that attaches to a session."""
+    return struct.pack(">IHHHHB", number, *size, 0, 0, take)
 
 
 def configuration(project="", user="", host="peer", uid=0, gid=0, wall_clock=None):
@@ -127,6 +134,14 @@ def read_status(payload):
     return status
 
 
+def read_sessions(payload):
+    fields = Fields(payload)
+    return [{"id": fields.number(4), "state": fields.number(1), "detach": fields.number(1),
+             "started": fields.number(8), "size": (fields.number(2), fields.number(2)),
+             "exit": (fields.number(1), fields.number(4)), "command": fields.string()}
+            for _ in range(fields.number(4))]
+
+
 class Channel:
     """One channel, and what has come on it so far."""
 
@@ -137,6 +152,8 @@ class Channel:
         self.unconsumed = 0        # DATA that came and was not credited
         self.stdout = b""
         self.stderr = b""
+        self.id = None             # of the session, as ACCEPT says it
+        self.taken = False
         self.accepted = self.eof = self.closed = self.close_sent = False
         self.rejected = None       # (code, text)
         self.exit = None           # (how, value)
@@ -205,6 +222,7 @@ class Channel:
         fields = Fields(payload)
         if kind == ACCEPT:
             self.accepted = True
+            self.id = fields.number(4) if payload else None
         elif kind == REJECT:
             self.rejected = (fields.number(4), fields.string().decode())
         elif kind == DATA:
@@ -217,6 +235,8 @@ class Channel:
             self.eof = True
         elif kind == EXIT:
             self.exit = (fields.number(1), fields.number(4))
+        elif kind == REQUEST:
+            self.taken |= (fields.number(4), fields.number(2)) == (0, TAKEN)
         elif kind == CLOSE:
             self.closed = True
             self.close()
@@ -347,12 +367,12 @@ class Peer:
             self.step()
         return self.replies.pop(number)
 
-    def open(self, description, announce=None):
-        """Opens a session channel and sends its description."""
+    def open(self, description, announce=None, kind=SESSION):
+        """Opens a channel, of a session if nothing else is said, and sends its description."""
         self.last_channel += 2
         channel = self.channels[self.last_channel] = Channel(self, self.last_channel)
         length = len(description) if announce is None else announce
-        self.send_raw(frame(OPEN, channel.number, struct.pack(">HI", SESSION, length)))
+        self.send_raw(frame(OPEN, channel.number, struct.pack(">HI", kind, length)))
         channel.send(description)
         return channel
 
@@ -363,6 +383,10 @@ class Peer:
         if not channel.over:
             channel.send_eof()
         return channel.wait()
+
+    def sessions(self):
+        """The list of sessions."""
+        return read_sessions(self.open(b"", kind=LIST).wait().stdout)
 
     def wait_goaway(self):
         """Reads on until the other side says GOAWAY: code, text."""
