@@ -52,6 +52,12 @@ size_t ring_peek(const struct ring *ring, uint64_t position, const uint8_t **ret
 	return left < together ? (size_t)left : together;
 }
 
+void ring_overwrite(struct ring *ring, uint64_t from, uint64_t to, uint8_t with)
+{
+	for (uint64_t p = from; p < to; p++)
+		*at(ring, p) = with;
+}
+
 /* Forwards from the oldest byte, when the line of `position` is not whole any more. */
 static uint64_t next_line(const struct ring *ring, uint64_t position)
 {

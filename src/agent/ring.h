@@ -25,6 +25,9 @@ uint64_t ring_oldest(const struct ring *ring);
 /* How many bytes lie together from `position` on, which is between oldest and end. */
 size_t ring_peek(const struct ring *ring, uint64_t position, const uint8_t **ret_bytes);
 
+/* Bytes from one position up to another, both between oldest and end. */
+void ring_overwrite(struct ring *ring, uint64_t from, uint64_t to, uint8_t with);
+
 /* Where to begin so that nothing from `position` on is missing and a line is not begun in its
  * middle, if there is such a place nearby. */
 uint64_t ring_line_start(const struct ring *ring, uint64_t position);

@@ -21,6 +21,8 @@
  */
 #include "agent/session_internal.h"
 
+#include "agent/queries.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -167,6 +169,7 @@ void session_io_replay(struct session *session)
 	size_t length = terminal_modes_redo(&session->modes, modes);
 
 	session->seen = ring_line_start(&session->ring, session->seen);
+	queries_silence(&session->ring, session->seen);
 	session->sent = session->seen;
 	session->prefix = (uint32_t)length;
 	session->in_owed = 0;

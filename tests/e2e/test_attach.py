@@ -272,6 +272,17 @@ def test_the_modes_of_the_terminal_are_said_again(peer):
     assert len(back.stdout) < WINDOW // 4  # and not all of it again
 
 
+def test_old_questions_to_the_terminal_are_not_asked_again(peer):
+    channel = peer.open(tty(b"printf 'one\\033[6n\\033]11;?\\007two'; sleep 100"))
+    channel.wait(lambda channel: b"two" in channel.stdout)
+    assert b"\x1b[6n" in channel.stdout
+    channel.close()
+    channel.wait()
+    back = peer.open(attach(channel.id), kind=ATTACH)
+    back.wait(lambda back: b"two" in back.stdout)
+    assert back.stdout.replace(b"\0", b"") == b"onetwo"
+
+
 def test_input_of_the_new_client_arrives_and_its_status_is_told(peer):
     channel = peer.open(tty(b"read line; echo got $line; exit 9"))
     channel.wait(lambda channel: channel.accepted)
