@@ -60,13 +60,16 @@ class Rig:
             os.chown(path, HOST_ID, HOST_ID)
         self.host_end, guest_end = socket.socketpair()
         self.state = os.memfd_create("state")
-        self.server = None
+        self.server = self.pump = None
         self.start_server()
-        arguments = [pathlib.Path(dxvm).parent / "tests/e2e/share_guest", str(guest_end.fileno()), str(SHARE),
-                     str(self.guest)] + (["ro"] if read_only else [])
-        self.pump = subprocess.Popen(arguments, pass_fds=[guest_end.fileno()],
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                     stderr=self.log)
+        self.start_pump(guest_end)
+
+    def start_pump(self, guest_end):
+        program = pathlib.Path(self.dxvm).parent / "tests/e2e/share_guest"
+        arguments = [program, str(guest_end.fileno()), str(SHARE), str(self.guest)]
+        self.pump = subprocess.Popen(arguments + ["ro"] * self.read_only,
+                                     pass_fds=[guest_end.fileno()], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=self.log)
         guest_end.close()
         assert self.pump.stdout.readline() == b"mounted\n", self.read_log()
 
@@ -107,8 +110,9 @@ class Rig:
 
     def stop(self):
         subprocess.run(["umount", "-l", self.guest], check=False, stderr=subprocess.DEVNULL)
-        self.pump.kill()
-        self.pump.wait()
+        if self.pump:
+            self.pump.kill()
+            self.pump.wait()
         self.server.kill()
         self.server.wait()
         self.host_end.close()
