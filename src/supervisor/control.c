@@ -1,30 +1,24 @@
 #include "supervisor/control.h"
 
-#include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "supervisor/door.h"
 #include "supervisor/link.h"
 #include "supervisor/peer.h"
 #include "supervisor/relay.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #define CLIENTS_MAX 64
 #define NO_REQUEST  0
 #define NOTES_MAX   4
 
 struct control {
-	uv_poll_t poll;
+	uv_loop_t *loop;
+	struct door *door;
 	uv_timer_t limit;
-	int fd;
-	char *path;
+	void (*moved)(void *ctx, const char *path);
 	const struct control_host *host;
 	void *ctx;
 	struct list clients;
@@ -37,7 +31,6 @@ struct control {
 	char *progress;
 	char *notes[NOTES_MAX];	    /* the last ones, oldest first; NULL: none */
 	void (*drained)(void *ctx); /* set once finishing */
-	int open_handles;
 };
 
 struct client {
@@ -182,20 +175,14 @@ static void add_client(struct control *control, int fd)
 	client->control = control;
 	list_append(&control->clients, &client->link);
 	control->client_count++;
-	client->io = link_new(control->poll.loop, fd, mux, on_down, client);
+	client->io = link_new(control->loop, fd, mux, on_down, client);
 }
 
-static void on_connection(uv_poll_t *poll, int status, int events)
+static void on_connected(void *ctx, int connection)
 {
-	struct control *control = poll->data;
-	auto_close int fd = -1;
+	struct control *control = ctx;
+	auto_close int fd = connection;
 
-	(void)events;
-	if (status < 0)
-		return;
-	fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
-		return;
 	if (!peer_is_us(fd))
 		log_warn("control", "refused a connection of another user");
 	else if (control->client_count >= CLIENTS_MAX)
@@ -204,66 +191,30 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 		add_client(control, take_fd(&fd));
 }
 
-/* The directory may be in /tmp, where others can put things first. */
-static int make_dir(const char *dir, struct err *err)
+static void on_moved(void *ctx, const char *path)
 {
-	struct stat st;
+	struct control *control = ctx;
 
-	if (file_mkdirs(dir, 0700, err) < 0)
-		return -1;
-	if (lstat(dir, &st) < 0)
-		return err_sys(err, "%s", dir);
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
-		return err_set(
-		    err, ERR_INVALID,
-		    "%s is not a directory of yours alone (mode 0700); remove it, or set "
-		    "XDG_RUNTIME_DIR",
-		    dir);
-	return 0;
+	control->moved(control->ctx, path);
 }
 
-static int listen_at(const char *path, int *ret_fd, struct err *err)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, ERR_INVALID,
-			       "%s is too long for a socket; set XDG_RUNTIME_DIR to "
-			       "something shorter",
-			       path);
-	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	/* We hold the lock of the data directory: whatever is there is stale. */
-	if (unlink(path) < 0 && errno != ENOENT)
-		return err_sys(err, "remove stale socket %s", path);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(fd, CLIENTS_MAX) < 0)
-		return err_sys(err, "listen on %s", path);
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
+static const struct door_events door_events = {.connected = on_connected, .moved = on_moved};
 
 int control_open(uv_loop_t *loop, const char *dir, const char *name,
-		 const struct control_host *host, void *ctx, struct control **ret_control,
-		 char **ret_path, struct err *err)
+		 const struct control_host *host, void (*moved)(void *ctx, const char *path),
+		 void *ctx, struct control **ret_control, struct err *err)
 {
-	auto_free char *path = xasprintf("%s/%s.sock", dir, name);
-	struct control *control;
-	int fd;
+	struct control *control = xcalloc(1, sizeof(*control));
 
-	if (make_dir(dir, err) < 0 || listen_at(path, &fd, err) < 0)
-		return -1;
-	control = xcalloc(1, sizeof(*control));
-	*control = (struct control){
-	    .fd = fd, .path = xstrdup(path), .host = host, .ctx = ctx, .open_handles = 2};
+	*control = (struct control){.loop = loop, .host = host, .moved = moved, .ctx = ctx};
 	list_init(&control->clients);
-	(void)uv_poll_init(loop, &control->poll, fd);
+	if (door_open(loop, dir, name, &door_events, control, &control->door, err) < 0) {
+		free(control);
+		return -1;
+	}
 	(void)uv_timer_init(loop, &control->limit);
-	control->poll.data = control;
 	control->limit.data = control;
-	(void)uv_poll_start(&control->poll, UV_READABLE, on_connection);
 	*ret_control = control;
-	*ret_path = take_ptr(&path);
 	return 0;
 }
 
@@ -373,7 +324,7 @@ static void answer_end(struct client *client, uint32_t request)
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx))
 {
 	control->drained = drained;
-	(void)uv_poll_stop(&control->poll);
+	door_shut(control->door);
 	(void)uv_timer_start(&control->limit, on_limit, limit_ms, 0);
 	each_client(client, control)
 	{
@@ -384,12 +335,9 @@ void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(
 	check_drained(control);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
-	struct control *control = handle->data;
-
-	if (--control->open_handles == 0)
-		free(control);
+	free(handle->data);
 }
 
 void control_free(struct control *control)
@@ -402,15 +350,11 @@ void control_free(struct control *control)
 		list_remove(&client->link);
 		free(client);
 	}
-	(void)uv_poll_stop(&control->poll);
+	door_free(take_ptr(&control->door));
 	(void)uv_timer_stop(&control->limit);
-	(void)close(control->fd);
-	(void)unlink(control->path);
-	free(take_ptr(&control->path));
 	free(take_ptr(&control->progress));
 	for (size_t i = 0; i < NOTES_MAX; i++)
 		free(take_ptr(&control->notes[i]));
 	free(take_ptr(&control->failure));
-	uv_close((uv_handle_t *)&control->poll, on_handle_closed);
-	uv_close((uv_handle_t *)&control->limit, on_handle_closed);
+	uv_close((uv_handle_t *)&control->limit, on_timer_closed);
 }

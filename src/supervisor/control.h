@@ -23,11 +23,11 @@ struct control_host {
 	struct mux *(*agent)(void *ctx); /* where sessions go; NULL when the guest is not ready */
 };
 
-/* Makes the directory (0700, the user's own) and the socket <dir>/<name>.sock, in place of a stale
- * one. *ret_path is the socket's path, the caller's. */
+/* Opens the door <dir>/<name>.sock (supervisor/door.h); `moved` tells where it is, at once and
+ * whenever that changes. */
 int control_open(uv_loop_t *loop, const char *dir, const char *name,
-		 const struct control_host *host, void *ctx, struct control **ret_control,
-		 char **ret_path, struct err *err);
+		 const struct control_host *host, void (*moved)(void *ctx, const char *path),
+		 void *ctx, struct control **ret_control, struct err *err);
 
 /* Tells every client that waits for the guest what goes on. */
 void control_progress(struct control *control, const char *text);

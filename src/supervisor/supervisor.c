@@ -58,16 +58,22 @@ static int load(struct supervisor *s, const char *root, const char *data_dir, st
 				 &s->ids, err);
 }
 
+static void on_moved(void *ctx, const char *path)
+{
+	struct err err = ERR_INIT;
+
+	(void)ctx;
+	if (live_write(LIVE_LOCK_FD, path, &err) < 0)
+		log_error("control", "%s", err.text);
+}
+
 static int open_control(struct supervisor *s, struct err *err)
 {
 	auto_free char *dir = path_runtime_dir();
-	auto_free char *path = NULL;
 	auto_free char *name = xstrndup(s->identity.hex, SOCKET_NAME_LENGTH);
 
-	if (control_open(&s->loop, dir, name, &lifecycle_control_host, s, &s->control, &path, err) <
-	    0)
-		return -1;
-	return live_write(LIVE_LOCK_FD, path, err);
+	return control_open(&s->loop, dir, name, &lifecycle_control_host, on_moved, s, &s->control,
+			    err);
 }
 
 static void open_log(struct supervisor *s)

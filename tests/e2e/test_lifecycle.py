@@ -1,8 +1,11 @@
 """Start, stop, and what people are told on the way."""
 import os
+import shutil
 import signal
 import subprocess
 import threading
+
+import pytest
 
 from projects import Project, alive, wait_until
 
@@ -38,6 +41,19 @@ def test_start_status_stop(project):
     assert project.status()["state"] == "not running"
     again = project.run("stop")
     assert again.returncode == 0 and b"is not running" in again.stderr
+
+
+@pytest.mark.parametrize("then", ["nothing", "something else"])
+def test_a_supervisor_whose_socket_was_removed_is_found_again(project, scratch, then):
+    """A logout removes XDG_RUNTIME_DIR, and the next login makes it anew, or does not."""
+    project.run("start")
+    before = project.processes()
+    shutil.rmtree(scratch / "run")
+    if then == "something else":
+        (scratch / "run").write_text("")
+    assert project.run("exec", "echo", "found").stdout == b"found\n"
+    assert project.processes() == before
+    project.stop()
 
 
 def test_the_data_directory_holds_what_the_manual_says(project):
