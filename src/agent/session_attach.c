@@ -96,12 +96,9 @@ static struct session *find(const struct sessions *sessions, uint32_t id)
 	return NULL;
 }
 
-static void refuse(struct session *asking, enum proto_reject code, const char *format, uint32_t id)
-    __attribute__((format(printf, 3, 0)));
-
-static void refuse(struct session *asking, enum proto_reject code, const char *format, uint32_t id)
+static void refuse(struct session *asking, enum proto_reject code, const char *why, uint32_t id)
 {
-	auto_free char *text = xasprintf(format, id);
+	auto_free char *text = xasprintf("%s session %u", why, id);
 
 	session_reject(asking, code, text);
 }
@@ -130,11 +127,11 @@ void session_attach(struct session *asking)
 	}
 	session = find(asking->all, attach.id);
 	if (!session) {
-		refuse(asking, PROTO_NOT_FOUND, "there is no session %u", attach.id);
+		refuse(asking, PROTO_NOT_FOUND, "there is no", attach.id);
 	} else if (session->detach == PROTO_DETACH_NEVER) {
-		refuse(asking, PROTO_BAD_REQUEST, "session %u cannot be attached to", attach.id);
+		refuse(asking, PROTO_BAD_REQUEST, "nobody can attach to", attach.id);
 	} else if (session->channel && !attach.take) {
-		refuse(asking, PROTO_BAD_REQUEST, "somebody is attached to session %u", attach.id);
+		refuse(asking, PROTO_BAD_REQUEST, "somebody is attached to", attach.id);
 	} else {
 		asking->channel = NULL;
 		session_free(asking);

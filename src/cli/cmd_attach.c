@@ -4,20 +4,11 @@
 #include "cli/session.h"
 #include "cli/sessions.h"
 #include "cli/terminal.h"
-#include "project/data_dir.h"
-#include "project/live.h"
-#include "project/saved.h"
 
 /* A VM that is started anew has no sessions: do not start it to say so. */
 static int check_there(const struct project *project, struct err *err)
 {
-	auto_close int data_dir = -1;
-	auto_close int lock = -1;
-	uint64_t bytes;
-
-	if (data_dir_open(project, &data_dir, NULL, err) < 0)
-		return -1;
-	if (live_take(data_dir, &lock, err) < 0 || saved_is_there(data_dir, &bytes))
+	if (!enter_is_cold(project))
 		return 0;
 	return err_set(err, ERR_NOT_FOUND,
 		       "the VM does not run, so there is nothing to attach to; `dxvm` starts it");

@@ -13,6 +13,7 @@
 #include "cli/progress.h"
 #include "project/data_dir.h"
 #include "project/live.h"
+#include "project/saved.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,6 +69,16 @@ int enter_running(const struct project *project, struct client **ret_client, str
 	if (lock >= 0)
 		return err_set(err, ERR_NOT_FOUND, "the VM of %s is not running", project->root);
 	return 0;
+}
+
+bool enter_is_cold(const struct project *project)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+	struct err ignored = ERR_INIT;
+
+	return data_dir_open(project, &data_dir, NULL, &ignored) == 0 &&
+	       live_take(data_dir, &lock, &ignored) == 0 && !saved_is_there(data_dir, NULL);
 }
 
 /* What the new supervisor says on its pipe: LIVE_OK, or an error text. */

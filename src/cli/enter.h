@@ -11,6 +11,9 @@
 /* Connects to the running supervisor. ERR_NOT_FOUND: the VM is not running, or there is none. */
 int enter_running(const struct project *project, struct client **ret_client, struct err *err);
 
+/* Whether the next start would boot: it neither runs nor is it suspended. */
+bool enter_is_cold(const struct project *project);
+
 /* Connects, starting the VM if need be, and waits until the guest is ready, saying on standard
  * error what goes on. ERR_NOT_FOUND: the project has no VM. */
 int enter_started(const struct project *project, enum progress_mode mode,

@@ -1,5 +1,6 @@
 """Start, stop, and what people are told on the way."""
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,48 @@ def test_a_supervisor_whose_socket_was_removed_is_found_again(project, scratch, 
     assert project.run("exec", "echo", "found").stdout == b"found\n"
     assert project.processes() == before
     project.stop()
+
+
+def test_restart_is_a_stop_and_a_start(project):
+    assert b"dxvm: started in" in project.run("restart").stderr
+    before = project.processes()
+    assert b"dxvm: started in" in project.run("restart").stderr
+    assert not any(alive(pid) for pid in before)
+    assert project.status()["state"] == "running"
+    assert project.run("logs").stdout.count(b"supervisor ends") == 1
+
+
+def test_kill_ends_a_vm_that_does_not_answer(project):
+    project.run("start")
+    supervisor, machine = project.processes()
+    os.kill(supervisor, signal.SIGSTOP)
+    done = project.run("kill")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    for pid in (supervisor, machine):
+        wait_until(lambda pid=pid: not alive(pid), f"process {pid} is gone")
+    assert project.run("exec", "echo", "again").stdout == b"again\n"
+    project.stop()
+    assert b"is not running" in project.run("kill").stderr
+
+
+@pytest.mark.parametrize("words", [("logs", "-f", "--console"), ("console",)])
+def test_the_console_is_followed_and_escaped(project, words):
+    project.run("start")
+    console = project.data / "console"
+    console.write_bytes(b"first \x1b[31m\n")
+    watching = project.popen(*words, stdout=subprocess.PIPE)
+    assert watching.stdout.readline() == b"first \\x1b[31m\n"
+    with open(console, "ab") as file:
+        file.write(b"second\nand")
+    assert watching.stdout.readline() == b"second\n"
+    assert watching.stdout.read(3) == b"and"
+    console.write_bytes(b"anew\n")
+    with open(console, "ab") as file:
+        wait_until(lambda: file.write(b"x\n") and file.flush() is None
+                   and select.select([watching.stdout], [], [], 0.1)[0], "it goes on")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(10) == -signal.SIGINT
+    watching.stdout.close()
 
 
 def test_the_data_directory_holds_what_the_manual_says(project):

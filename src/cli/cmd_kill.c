@@ -1,0 +1,40 @@
+#include "cli/command.h"
+#include "cli/enter.h"
+#include "project/data_dir.h"
+#include "project/live.h"
+
+#include <errno.h>
+#include <signal.h>
+
+/* The machine dies with its supervisor, which is named by the lock it holds. */
+static int run(const struct invocation *invocation, struct err *err)
+{
+	auto_project struct project project = {0};
+	auto_live struct live live = {0};
+	struct progress progress;
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+
+	if (command_project(invocation, &project, err) < 0 ||
+	    data_dir_open(&project, &data_dir, NULL, err) < 0)
+		return -1;
+	if (live_take(data_dir, &lock, err) == 0) {
+		progress_init(&progress, command_progress(invocation));
+		progress_note(&progress, "the VM is not running");
+		return 0;
+	}
+	if (err->code != ERR_BUSY || live_read(data_dir, &live, err) < 0)
+		return -1;
+	if (live.pid <= 1)
+		return err_set(err, ERR_BUSY, "the VM is just being started; try again");
+	if (kill(live.pid, SIGKILL) < 0 && errno != ESRCH)
+		return err_sys(err, "kill its supervisor (pid %ld)", (long)live.pid);
+	return enter_wait_gone(&project, err);
+}
+
+const struct command cmd_kill = {
+    .name = "kill",
+    .arguments = "",
+    .summary = "end the VM at once, as if its power went: for one that does not stop",
+    .run = run,
+};
