@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_a_supervisor_whose_socket_was_removed_is_found_again(project, scratch, 
     assert project.run("exec", "echo", "found").stdout == b"found\n"
     assert project.processes() == before
     project.stop()
+
+
+def test_a_client_killed_at_any_step_of_the_start(project):
+    """The next one works, and there is one supervisor, which is the one that the lock names."""
+    for step in range(12):
+        client = project.popen("exec", "sleep", "1000", stdin=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        time.sleep(0.004 * step) # a moment in the middle of it, whichever
+        client.kill()
+        client.wait()
+        assert project.run("exec", "echo", str(step)).stdout == b"%d\n" % step
+        pid = project.processes()[0]
+        found = subprocess.run(["pgrep", "-f", f"dxvm supervise {project.root}"],
+                               capture_output=True, check=False).stdout.split()
+        assert [int(word) for word in found] == [pid]
+        wait_until(lambda: project.status()["sessions"] == "0", "its session is over")
+        if step % 2:
+            project.stop()
 
 
 def test_restart_is_a_stop_and_a_start(project):
