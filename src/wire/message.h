@@ -57,14 +57,14 @@ int message_attach_decode(struct message_attach *ret_attach, const void *bytes, 
 
 /* What the agent tells of one session. */
 struct message_listed {
-	uint32_t id; /* of this life of the guest; never used twice */
+	uint64_t started_s; /* since 1970, by the guest's clock */
+	char *command;	    /* its arguments, joined; "": a login shell */
+	uint32_t id;	    /* of this life of the guest; never used twice */
 	enum proto_session_state state;
 	enum proto_detach detach;
-	uint64_t started_s; /* since 1970, by the guest's clock */
-	uint16_t rows, columns;
 	enum proto_exit how; /* with PROTO_SESSION_ENDED, as in EXIT */
 	uint32_t value;
-	char *command; /* its arguments, joined; "": a login shell */
+	uint16_t rows, columns;
 };
 
 /* All that PROTO_KIND_LIST answers. */
