@@ -4,14 +4,19 @@
 	churn PATH SEED SECONDS works at random; prints how much it did
 	tree PATH               prints what it sees
 	follow                  for each path on standard input, prints the content of that file
+	sqlite PATH             a database in each of two journal modes, used by two connections
+	many PATH COUNT         makes so many files in one directory, lists, looks at and removes them;
+	                        prints the seconds of each as JSON
 	load PATH               writes, reads, renames and removes until PATH/stop appears
 """
 import json
 import os
 import pathlib
 import shutil
+import sqlite3
 import sys
 import tempfile
+import time
 import traceback
 
 import share_checks
@@ -43,6 +48,54 @@ def follow():
         except FileNotFoundError:
             text = "none"
         print(text, flush=True)
+
+
+def use_database(top, mode):
+    name = top / f"{mode}.db"
+    database, other = sqlite3.connect(name), sqlite3.connect(name, timeout=0)
+    assert database.execute(f"pragma journal_mode={mode}").fetchone()[0] == mode
+    database.execute("create table t (a integer primary key, b text)")
+    for i in range(20):
+        with database:
+            database.executemany("insert into t (b) values (?)", [("x" * i,) for _ in range(50)])
+    database.execute("begin immediate")
+    try:
+        other.execute("begin immediate")
+        raise AssertionError("two writers at once")
+    except sqlite3.OperationalError:
+        pass
+    database.rollback()
+    assert other.execute("select count(*) from t").fetchone()[0] == 1000
+    assert other.execute("pragma integrity_check").fetchone()[0] == "ok"
+
+
+def many(top, count):
+    took = {}
+
+    def timed(what, function):
+        start = time.monotonic()
+        function()
+        took[what] = round(time.monotonic() - start, 2)
+
+    def create():
+        for i in range(count):
+            os.close(os.open(top / f"{i}", os.O_CREAT | os.O_WRONLY, 0o644))
+
+    def look():
+        assert sum(os.lstat(top / f"{i}").st_size == 0 for i in range(count)) == count
+
+    def enumerate_all():
+        assert len(os.listdir(top)) == count
+
+    def remove():
+        for i in range(count):
+            os.unlink(top / f"{i}")
+    timed("create", create)
+    timed("list", enumerate_all)
+    timed("look", look)
+    timed("remove", remove)
+    assert os.listdir(top) == []
+    return took
 
 
 def load(top):
@@ -77,6 +130,11 @@ def main(what, *arguments):
         print(json.dumps(share_churn.tree(arguments[0])))
     elif what == "follow":
         follow()
+    elif what == "sqlite":
+        for mode in ("delete", "wal"):
+            use_database(pathlib.Path(arguments[0]), mode)
+    elif what == "many":
+        print(json.dumps(many(pathlib.Path(arguments[0]), int(arguments[1]))))
     elif what == "load":
         load(pathlib.Path(arguments[0]))
 

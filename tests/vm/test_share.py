@@ -1,10 +1,11 @@
 """The project share through a real machine: what programs may expect, both sides working at once, and
-a server that dies. DXVM_TEST_CHURN=1800 tests/vm/test_share.py: the churn's long form."""
+a server that dies. The long forms: DXVM_TEST_CHURN=1800 (seconds), DXVM_TEST_FILES=200000."""
 import json
 import os
 import pathlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,8 +19,14 @@ from share_checks import CHECKS
 from share_churn import churn, tree
 
 CHURN_SECONDS = float(os.environ.get("DXVM_TEST_CHURN", "20"))
+FILES = int(os.environ.get("DXVM_TEST_FILES", "2000"))
 ROUND_SECONDS = 10
 FRESH = 0.1  # seconds after a change of the host's
+
+
+def shell(project, script):
+    done = project.run("-q", "exec", "sh", "-c", script)
+    return done.returncode, done.stdout.decode().strip(), done.stderr.decode()
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +145,14 @@ def test_both_sides_work_on_one_tree_and_no_read_is_stale(tiny, python):
     assert len(late) <= len(found) / 100 and max(found) < 1, late
 
 
+def test_sqlite_keeps_its_word(tiny, python):
+    done = tiny.run("-q", "exec", *python, "sqlite", ".", timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    for mode in ("delete", "wal"):
+        with sqlite3.connect(tiny.root / f"{mode}.db") as database:
+            assert database.execute("select count(*) from t").fetchone()[0] == 1000
+
+
 def server_of(project):
     """The process that serves the project's share."""
     supervisor = project.processes()[0]
@@ -149,6 +164,42 @@ def server_of(project):
         except OSError:
             continue
     return None
+
+
+def resident(pid):
+    """KiB of memory that a process holds."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("VmRSS:")[2].split()[0])
+
+
+def test_many_files_in_one_directory(tiny, python):
+    (tiny.root / "many").mkdir()
+    done = tiny.run("-q", "exec", *python, "many", "many", str(FILES), timeout=1800)
+    assert done.returncode == 0, done.stderr.decode()
+    memory = resident(server_of(tiny))
+    print(f"# {FILES} files, seconds: {done.stdout.decode().strip()}; server {memory} KiB",
+          file=sys.stderr)
+    assert os.listdir(tiny.root / "many") == []
+    assert memory < 256 << 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_full_disk_of_the_hosts_is_said_and_survived(tiny):
+    small = tiny.root.parent / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4M", "dxvm-test", small], check=True)
+    try:
+        assert tiny.run("config", f"share+={small}").returncode == 0
+        tiny.stop()
+        script = ("cd ~/devbox/small && dd if=/dev/zero of=full bs=64k count=100; sync full; "
+                  "rm full && echo fits >again && cat again")
+        status, told, errors = shell(tiny, script)
+        assert "No space left on device" in errors and (status, told) == (0, "fits"), errors
+        assert (small / "again").read_text() == "fits\n"
+        assert tiny.run("config", f"share-={small}").returncode == 0
+        tiny.stop()
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
 
 
 def test_a_server_that_is_killed_under_load_is_not_noticed(tiny, python):
@@ -164,11 +215,6 @@ def test_a_server_that_is_killed_under_load_is_not_noticed(tiny, python):
     (tiny.root / "load" / "stop").write_text("")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 0, errors
-
-
-def shell(project, script):
-    done = project.run("-q", "exec", "sh", "-c", script)
-    return done.returncode, done.stdout.decode().strip(), done.stderr.decode()
 
 
 def test_further_directories_are_shared_with_the_next_start(tiny):
