@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "project/share_list.h"
 #include "unit/temp_dir.h"
 #include "unit/test.h"
@@ -11,14 +12,10 @@ struct place {
 	struct project project;
 };
 
-static char *in(const struct place *place, const char *format)
+/* The path in the test's folder, with whatever follows. */
+static char *in(const struct place *place, const char *rest)
 {
-	char *text = malloc(4096);
-
-	if (!text)
-		abort();
-	(void)snprintf(text, 4096, format, place->dir.path);
-	return text;
+	return xasprintf("%s%s", place->dir.path, rest);
 }
 
 static void place_done(struct place *place)
@@ -39,11 +36,11 @@ static struct place place_make(void)
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
 		CHECK_INT(mkdirat(place.dir.fd, directories[i], 0700), 0);
 	temp_dir_put_text(&place.dir, "home/project/devbox.json", "{}");
-	auto_free char *home = in(&place, "%s/home");
-	auto_free char *state = in(&place, "%s/home/state");
-	auto_free char *run = in(&place, "%s/run");
-	auto_free char *root = in(&place, "%s/home/project");
-	auto_free char *data = in(&place, "%s/home/project/vm");
+	auto_free char *home = in(&place, "/home");
+	auto_free char *state = in(&place, "/home/state");
+	auto_free char *run = in(&place, "/run");
+	auto_free char *root = in(&place, "/home/project");
+	auto_free char *data = in(&place, "/home/project/vm");
 	CHECK_INT(setenv("HOME", home, 1), 0);
 	CHECK_INT(setenv("XDG_STATE_HOME", state, 1), 0);
 	CHECK_INT(setenv("XDG_RUNTIME_DIR", run, 1), 0);
@@ -52,9 +49,9 @@ static struct place place_make(void)
 	return place;
 }
 
-static int add(const struct place *place, const char *format, struct err *err)
+static int add(const struct place *place, const char *rest, struct err *err)
 {
-	auto_free char *text = in(place, format);
+	auto_free char *text = in(place, rest);
 
 	return share_list_add(place->data_dir, &place->project, text, err);
 }
@@ -72,12 +69,12 @@ static void what_is_added_is_read_back_and_removed(void)
 {
 	auto_place struct place place = place_make();
 	auto_share_list struct share_list list = {0};
-	auto_free char *path = in(&place, "%s/further");
+	auto_free char *path = in(&place, "/further");
 	struct err err = ERR_INIT;
 
 	CHECK_INT(count(&place), 0);
-	CHECK_INT(add(&place, "%s/further", &err), 0);
-	CHECK_INT(add(&place, "%s/home/data:ro:/opt/data", &err), 0);
+	CHECK_INT(add(&place, "/further", &err), 0);
+	CHECK_INT(add(&place, "/home/data:ro:/opt/data", &err), 0);
 	CHECK_INT(share_list_load(place.data_dir, &place.project, &list, &err), 0);
 	CHECK_INT(list.count, 2);
 	CHECK_STR(list.entries[0].path, path);
@@ -95,8 +92,8 @@ static void one_that_is_there_is_replaced(void)
 	auto_place struct place place = place_make();
 	struct err err = ERR_INIT;
 
-	CHECK_INT(add(&place, "%s/further", &err), 0);
-	CHECK_INT(add(&place, "%s/further/../further:ro", &err), 0);
+	CHECK_INT(add(&place, "/further", &err), 0);
+	CHECK_INT(add(&place, "/further/../further:ro", &err), 0);
 	CHECK_INT(count(&place), 1);
 }
 
@@ -104,15 +101,15 @@ static void what_isolates_nothing_is_refused(void)
 {
 	static const char *const refused[] = {"/",
 					      "/tmp/..",
-					      "%s",
-					      "%s/home",
-					      "%s/home/",
-					      "%s/home/project/..",
-					      "%s/home/state",
-					      "%s/home/state/devbox",
-					      "%s/run",
-					      "%s/run/dxvm",
-					      "%s/home/project/vm"};
+					      "",
+					      "/home",
+					      "/home/",
+					      "/home/project/..",
+					      "/home/state",
+					      "/home/state/devbox",
+					      "/run",
+					      "/run/dxvm",
+					      "/home/project/vm"};
 	auto_place struct place place = place_make();
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
@@ -126,26 +123,26 @@ static void what_isolates_nothing_is_refused(void)
 
 static void places_in_the_guest_are_checked(void)
 {
-	static const char *const refused[] = {"%s/further:rw",
-					      "%s/further:ro:",
-					      "%s/further:",
-					      "%s/further:relative",
-					      "%s/further:/",
-					      "%s/further:/a/../b",
-					      "%s/further:~",
-					      "%s/further:~other/x",
-					      "%s/further:~/devbox/project",
-					      "%s/further:~/devbox/project/sub",
-					      "%s/further:~/devbox"};
+	static const char *const refused[] = {"/further:rw",
+					      "/further:ro:",
+					      "/further:",
+					      "/further:relative",
+					      "/further:/",
+					      "/further:/a/../b",
+					      "/further:~",
+					      "/further:~other/x",
+					      "/further:~/devbox/project",
+					      "/further:~/devbox/project/sub",
+					      "/further:~/devbox"};
 	auto_place struct place place = place_make();
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		CHECK_INT(add(&place, refused[i], &err), -1);
-	CHECK_INT(add(&place, "%s/further:~/x", &err), 0);
-	CHECK_INT(add(&place, "%s/home/data:~/x", &err), -1);
-	CHECK_INT(add(&place, "%s/home/data:~/x/y", &err), -1);
-	CHECK_INT(add(&place, "%s/home/data:~/xy", &err), 0);
+	CHECK_INT(add(&place, "/further:~/x", &err), 0);
+	CHECK_INT(add(&place, "/home/data:~/x", &err), -1);
+	CHECK_INT(add(&place, "/home/data:~/x/y", &err), -1);
+	CHECK_INT(add(&place, "/home/data:~/xy", &err), 0);
 }
 
 static void what_is_no_directory_is_refused(void)
@@ -153,8 +150,8 @@ static void what_is_no_directory_is_refused(void)
 	auto_place struct place place = place_make();
 	struct err err = ERR_INIT;
 
-	CHECK_INT(add(&place, "%s/home/project/devbox.json", &err), -1);
-	CHECK_INT(add(&place, "%s/missing", &err), -1);
+	CHECK_INT(add(&place, "/home/project/devbox.json", &err), -1);
+	CHECK_INT(add(&place, "/missing", &err), -1);
 	CHECK_INT(count(&place), 0);
 }
 
@@ -200,7 +197,7 @@ static void a_link_put_in_the_way_later_is_not_followed(void)
 	struct err err = ERR_INIT;
 	int fd = -1;
 
-	CHECK_INT(add(&place, "%s/further/deep", &err), 0);
+	CHECK_INT(add(&place, "/further/deep", &err), 0);
 	CHECK_INT(share_list_load(place.data_dir, &place.project, &list, &err), 0);
 	CHECK_INT(share_entry_open(&list.entries[0], &fd, &err), 0);
 	(void)close(fd);
