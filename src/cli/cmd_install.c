@@ -41,6 +41,10 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (options_flag(&invocation->options, "install"))
 		return cmd_shell.run(invocation, err);
 	progress_init(&progress, mode);
+	if (!project.shared)
+		progress_note(&progress,
+			      "no devbox.json: a plain VM, kept in ./dxvm; nothing is shared "
+			      "with it");
 	progress_note(&progress, "the VM is made; `dxvm` opens a shell in it");
 	progress_done(&progress);
 	return 0;

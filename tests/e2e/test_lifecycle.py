@@ -249,7 +249,9 @@ def test_without_a_devbox_json_there_is_a_plain_vm_in_dxvm(dxvm, scratch, clean_
     refused = run("exec", "true")
     assert refused.returncode == 125
     assert b"make a plain VM here with `dxvm install --guest debian`" in refused.stderr
-    assert run("install", "--guest", "fake").returncode == 0
+    made = run("install", "--guest", "fake")
+    assert made.returncode == 0
+    assert b"no devbox.json: a plain VM, kept in ./dxvm; nothing is shared with it" in made.stderr
     try:
         assert run("exec", "echo", "hi").stdout == b"hi\n"
         assert (root / "dxvm" / "guest").is_file()
