@@ -38,13 +38,13 @@ static int run(const struct invocation *invocation, struct err *err)
 	    command_project(invocation, &project, err) < 0 ||
 	    install_vm(&project, kind, options_flag(&invocation->options, "force"), mode, err) < 0)
 		return -1;
-	if (options_flag(&invocation->options, "install"))
-		return cmd_shell.run(invocation, err);
 	progress_init(&progress, mode);
 	if (!project.shared)
 		progress_note(&progress,
 			      "no devbox.json: a plain VM, kept in ./dxvm; nothing is shared "
 			      "with it");
+	if (options_flag(&invocation->options, "install"))
+		return cmd_shell.run(invocation, err);
 	progress_note(&progress, "the VM is made; `dxvm` opens a shell in it");
 	progress_done(&progress);
 	return 0;
