@@ -152,7 +152,7 @@ static void no_alias_is_made_where_the_system_lives(void)
 					  "/home/d/devbox/p/sub",
 					  "/dev/x"};
 
-	CHECK(shares_alias_will_do("/work/x", "/home/d/devbox/p"));
+	CHECK(shares_alias_will_do("/projects/x", "/home/d/devbox/p"));
 	CHECK(shares_alias_will_do("/home/d/src/p", "/home/d/devbox/p"));
 	CHECK(shares_alias_will_do("/etcetera/x", "/home/d/devbox/p"));
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
