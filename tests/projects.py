@@ -8,6 +8,8 @@ import pexpect
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("DXVM_TEST_BUILD", TOP / "build")).resolve()
+# The sanitizers shadow memory and keep what is freed: tight bounds are told by builds without.
+SANITIZED = os.environ.get("DXVM_TEST_SANITIZED") == "1"
 
 
 def wait_until(condition, what, limit=30):

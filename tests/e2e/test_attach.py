@@ -302,7 +302,8 @@ def test_ends_are_kept_but_not_all(peer):
         channel.send(b"\n")
         channel.close()
         channel.wait()
-    wait_until(lambda: all(s["state"] == ENDED for s in peer.sessions()), "all have ended")
+        # One end after another: the oldest is the first to be forgotten.
+        wait_until(lambda: all(s["state"] == ENDED for s in peer.sessions()), "all have ended")
     listed = peer.sessions()
     assert [s["id"] for s in listed] == list(range(5, 21))
     last = peer.open(attach(20), kind=ATTACH).wait()
