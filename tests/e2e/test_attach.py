@@ -212,9 +212,9 @@ def tty(script, **more):
 
 def test_a_number_for_each_session_and_a_list_of_them(peer):
     one = peer.open(session([b"sleep", b"100"], tty=True, detach=2, size=(30, 90)))
+    one.wait(lambda channel: channel.accepted)
     two = peer.open(session([b"sleep", b"101"]))
-    for channel in (one, two):
-        channel.wait(lambda channel: channel.accepted)
+    two.wait(lambda channel: channel.accepted)
     assert (one.id, two.id) == (1, 2)
     listed = peer.sessions()
     assert [(s["id"], s["state"], s["detach"], s["command"]) for s in listed] == \
