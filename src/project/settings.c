@@ -57,8 +57,7 @@ static const struct setting table[] = {
     [SETTING_DISK] = {"disk", SHAPE_SIZE, 4 * GIB, 16384 * GIB,
 		      "bytes, or a number with K, M, G or T, from 4G to 16T"},
     [SETTING_NET] = {"net", SHAPE_NET, 0, 0, "\"user\" or \"off\""},
-    [SETTING_IDLE] = {"idle", SHAPE_SECONDS, 1, 604800,
-		      "seconds from 1 to 604800, or \"never\""},
+    [SETTING_IDLE] = {"idle", SHAPE_SECONDS, 1, 604800, "seconds from 1 to 604800, or \"never\""},
     [SETTING_GUEST] = {"guest", SHAPE_GUEST, 0, 0, "a kind of guest, as `dxvm install` writes it"},
 };
 _Static_assert(ARRAY_SIZE(table) == SETTING_LAST, "one row a setting");

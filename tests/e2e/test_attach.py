@@ -296,13 +296,15 @@ def test_input_of_the_new_client_arrives_and_its_status_is_told(peer):
     assert back.status == 9
 
 
-def test_ends_are_kept_but_not_all(peer):
+def test_ends_are_kept_but_not_all(peer, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     for number in range(20):
-        channel = peer.open(tty(b"echo %d; read line; exit 3" % number))
-        channel.wait(lambda channel: channel.accepted)
-        channel.send(b"\n")
+        channel = peer.open(tty(b"echo %d; read line <%s; exit 3" % (number, bytes(gate))))
+        channel.wait(lambda channel: b"\n" in channel.stdout)
         channel.close()
         channel.wait()
+        gate.write_text("now that nobody is there\n")
         # One end after another: the oldest is the first to be forgotten.
         wait_until(lambda: all(s["state"] == ENDED for s in peer.sessions()), "all have ended")
     listed = peer.sessions()
