@@ -54,9 +54,10 @@ def test_a_home_on_another_file_system(place, home):
     other = pathlib.Path(tempfile.mkdtemp(prefix="dxt-", dir="/dev/shm"))
     try:
         assert other.stat().st_dev != home[0].stat().st_dev
-        works_in_both_directions(place(home[0] / "far", HOME=str(other),
-                                       XDG_STATE_HOME=str(other / "state")))
+        project = place(home[0] / "far", HOME=str(other), XDG_STATE_HOME=str(other / "state"))
+        works_in_both_directions(project)
         assert (other / "state" / "devbox" / "vm" / "base").is_dir()
+        project.stop() # while what it is known by is still there
     finally:
         shutil.rmtree(other)
 
