@@ -1,24 +1,8 @@
 #include "cli/command.h"
 #include "cli/enter.h"
 
-/* An orderly stop, if it runs; a suspended VM is resumed for that, so that it can end what it runs
- * and write what it has to write. */
-static int stop(const struct project *project, enum progress_mode mode, struct client *client,
-		struct err *err)
-{
-	struct progress progress;
-	int status;
-
-	progress_init(&progress, mode);
-	progress_stage(&progress, "stopping the VM");
-	client_report_to(client, &progress);
-	status = client_call(client, PROTO_STOP, NULL, err);
-	if (status == 0)
-		status = enter_wait_gone(project, err);
-	progress_done(&progress);
-	return status;
-}
-
+/* An orderly stop first, if it runs; a suspended VM is resumed for that, so that it can end what it
+ * runs and write what it has to write. */
 static int run(const struct invocation *invocation, struct err *err)
 {
 	enum progress_mode mode = command_progress(invocation);
@@ -31,7 +15,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (enter_is_cold(&project))
 		return enter_started(&project, mode, &after, err);
 	if (enter_started(&project, mode, &before, err) < 0 ||
-	    stop(&project, mode, before, err) < 0)
+	    enter_end(&project, before, PROTO_STOP, "stopping the VM", mode, err) < 0)
 		return -1;
 	return enter_started(&project, mode, &after, err);
 }

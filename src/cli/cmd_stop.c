@@ -18,7 +18,6 @@ static int run(const struct invocation *invocation, struct err *err)
 	auto_project struct project project = {0};
 	auto_client struct client *client = NULL;
 	struct progress progress;
-	int status;
 
 	if (command_project(invocation, &project, err) < 0)
 		return -1;
@@ -33,14 +32,8 @@ static int run(const struct invocation *invocation, struct err *err)
 		progress_note(&progress, err->text);
 		return 0;
 	}
-	progress_init(&progress, command_progress(invocation));
-	progress_stage(&progress, "stopping the VM");
-	client_report_to(client, &progress);
-	status = client_call(client, PROTO_STOP, NULL, err);
-	if (status == 0)
-		status = enter_wait_gone(&project, err);
-	progress_done(&progress);
-	return status;
+	return enter_end(&project, client, PROTO_STOP, "stopping the VM",
+			 command_progress(invocation), err);
 }
 
 const struct command cmd_stop = {

@@ -52,14 +52,11 @@ static int run(const struct invocation *invocation, struct err *err)
 		progress_note(&progress, err->text);
 		return 0;
 	}
+	if (enter_end(&project, client, PROTO_SUSPEND, "suspending the VM",
+		      command_progress(invocation), err) < 0)
+		return -1;
 	progress_init(&progress, command_progress(invocation));
-	progress_stage(&progress, "suspending the VM");
-	client_report_to(client, &progress);
-	status = client_call(client, PROTO_SUSPEND, NULL, err);
-	if (status == 0)
-		status = enter_wait_gone(&project, err);
-	if (status == 0)
-		status = say_what_it_takes(&project, &progress, &start, err);
+	status = say_what_it_takes(&project, &progress, &start, err);
 	progress_done(&progress);
 	return status;
 }

@@ -222,3 +222,20 @@ int enter_wait_gone(const struct project *project, struct err *err)
 	}
 	return err_wrap(err, "the VM stopped, but its supervisor is still there");
 }
+
+int enter_end(const struct project *project, struct client *client, enum proto_what what,
+	      const char *stage, enum progress_mode mode, struct err *err)
+{
+	struct progress progress;
+	int status;
+
+	progress_init(&progress, mode);
+	progress_stage(&progress, stage);
+	client_report_to(client, &progress);
+	status = client_call(client, what, NULL, err);
+	if (status == 0)
+		status = enter_wait_gone(project, err);
+	client_report_to(client, NULL);
+	progress_done(&progress);
+	return status;
+}

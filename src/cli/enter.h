@@ -19,5 +19,10 @@ bool enter_is_cold(const struct project *project);
 int enter_started(const struct project *project, enum progress_mode mode,
 		  struct client **ret_client, struct err *err);
 
+/* Asks for the end of the VM (PROTO_STOP, PROTO_SUSPEND), saying that `stage` goes on, and waits
+ * until it and its supervisor are gone. */
+int enter_end(const struct project *project, struct client *client, enum proto_what what,
+	      const char *stage, enum progress_mode mode, struct err *err);
+
 /* Waits until the supervisor is gone: its lock is free. */
 int enter_wait_gone(const struct project *project, struct err *err);
