@@ -103,7 +103,7 @@ def load(top):
     number = 0
     kept = os.open(top / "kept", os.O_RDWR | os.O_CREAT, 0o644)
     os.unlink(top / "kept")
-    while not (top / "stop").exists():
+    while not (top.parent / "stop").exists():
         number += 1
         text = b"%d\n" % number * 1000
         share_checks.put(top / "a", text)

@@ -212,7 +212,7 @@ def test_a_server_that_is_killed_under_load_is_not_noticed(tiny, python):
         os.kill(server, signal.SIGKILL)
         wait_until(lambda server=server: server_of(tiny) not in (None, server), "another server")
         assert int(child.stdout.readline()) > 0  # and goes on
-    (tiny.root / "load" / "stop").write_text("")
+    (tiny.root / "stop").write_text("")
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 0, errors
 
