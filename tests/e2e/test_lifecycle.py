@@ -179,8 +179,9 @@ def test_sigterm_stops_in_order(project):
 
 def test_a_stop_ends_running_sessions_and_tells_them(project):
     project.run("start")
-    child = project.popen("exec", "sleep", "300", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    wait_until(lambda: project.status()["sessions"] == "1", "the session is there")
+    child = project.popen("exec", "sh", "-c", "echo runs; exec sleep 300", stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout.readline() == b"runs\n"  # before its exec it would be killed outright
     project.stop()
     child.wait(20)
     assert child.returncode in (125, 128 + 1, 128 + 15)
