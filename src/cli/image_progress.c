@@ -56,6 +56,12 @@ static const char *after(const char *line, const char *word)
 	return strncmp(line, word, n) == 0 && line[n] == ' ' ? line + n + 1 : NULL;
 }
 
+static bool take_numbers(const char *text, uint64_t *ret_done, uint64_t *ret_total)
+{
+	return number_take(&text, 10, UINT64_MAX, ret_done) && number_skip(&text, " ") &&
+	       number_take(&text, 10, UINT64_MAX, ret_total);
+}
+
 static void take_line(struct follow *follow, const char *line)
 {
 	const char *rest;
@@ -70,9 +76,11 @@ static void take_line(struct follow *follow, const char *line)
 		free(follow->error);
 		follow->error = xstrdup(rest);
 	} else if ((rest = after(line, "progress"))) {
-		if (number_take(&rest, 10, UINT64_MAX, &part) && number_skip(&rest, " ") &&
-		    number_take(&rest, 10, UINT64_MAX, &total))
+		if (take_numbers(rest, &part, &total))
 			progress_number(follow->progress, part, total);
+	} else if ((rest = after(line, "bytes"))) {
+		if (take_numbers(rest, &part, &total))
+			progress_bytes(follow->progress, part, total);
 	} else if (strcmp(line, "done") == 0) {
 		follow->done = true;
 	}
@@ -130,7 +138,10 @@ int image_progress_follow(int fd, pid_t pid, struct progress *progress, struct e
 	unwatch_signals();
 	auto_free char *error = follow.error;
 	if (interrupted && !follow.done)
-		return err_set(err, ERR_CANCELLED, "interrupted; nothing is left behind");
+		return err_set(err, ERR_CANCELLED, "%s",
+			       error && after(error, "interrupted;")
+				   ? error
+				   : "interrupted; nothing is left behind");
 	if (error)
 		return err_set(err, ERR_SYSTEM, "%s", error);
 	if (follow.done && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)

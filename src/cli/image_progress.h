@@ -1,7 +1,7 @@
 #pragma once
 /*
- * What dxvm-image says on its pipe, a line each: "stage TEXT", "progress DONE TOTAL", "note TEXT",
- * "error TEXT", "done".
+ * What dxvm-image says on its pipe, a line each: "stage TEXT", "progress DONE TOTAL", "bytes DONE
+ * TOTAL", "note TEXT", "error TEXT", "done" (image/progress.h).
  */
 #include "base/err.h"
 #include "cli/progress.h"

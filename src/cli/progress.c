@@ -42,22 +42,32 @@ static unsigned terminal_width(void)
 	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
 }
 
+/* What follows the stage: for bytes how much, how fast and how long still, else the time. */
+static void print_state(const struct progress *progress, char *text, size_t size)
+{
+	if (progress->is_bytes)
+		transfer_print(&progress->transfer, text, size);
+	else
+		(void)snprintf(text, size, "%.0f s", elapsed(progress));
+}
+
 static void draw(struct progress *progress)
 {
 	char bar[BAR_WIDTH + 1] = "";
+	char state[96];
 	char line[512];
 
+	print_state(progress, state, sizeof(state));
 	if (progress->total > 0) {
 		double part = (double)progress->done / (double)progress->total;
 		int full = part >= 1 ? BAR_WIDTH : (int)(part * BAR_WIDTH);
 
 		for (int i = 0; i < BAR_WIDTH; i++)
 			bar[i] = i < full ? '#' : '.';
-		(void)snprintf(line, sizeof(line), "dxvm: %s [%s] %3.0f %% %.0f s", progress->stage,
-			       bar, part * 100, elapsed(progress));
+		(void)snprintf(line, sizeof(line), "dxvm: %s [%s] %3.0f %% %s", progress->stage,
+			       bar, part * 100, state);
 	} else {
-		(void)snprintf(line, sizeof(line), "dxvm: %s, %.0f s", progress->stage,
-			       elapsed(progress));
+		(void)snprintf(line, sizeof(line), "dxvm: %s, %s", progress->stage, state);
 	}
 	(void)fprintf(stderr, "\r%.*s\033[K", (int)terminal_width() - 1, line);
 	(void)fflush(stderr);
@@ -77,6 +87,7 @@ void progress_stage(struct progress *progress, const char *text)
 	free(progress->stage);
 	progress->stage = safe_text(text, strlen(text), SAFE_TEXT_LINE);
 	progress->done = progress->total = 0;
+	progress->is_bytes = false;
 	(void)clock_gettime(CLOCK_MONOTONIC, &progress->since);
 	if (progress->mode == PROGRESS_QUIET)
 		return;
@@ -86,6 +97,24 @@ void progress_stage(struct progress *progress, const char *text)
 		(void)fprintf(stderr, "dxvm: %s\n", progress->stage);
 	else if (progress->shown)
 		draw(progress);
+}
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+void progress_bytes(struct progress *progress, uint64_t done, uint64_t total)
+{
+	if (progress->is_bytes)
+		transfer_move(&progress->transfer, now_s(), done, total);
+	else
+		transfer_start(&progress->transfer, now_s(), done, total);
+	progress->is_bytes = true;
+	progress_number(progress, done, total);
 }
 
 void progress_number(struct progress *progress, uint64_t done, uint64_t total)
@@ -100,6 +129,8 @@ void progress_number(struct progress *progress, uint64_t done, uint64_t total)
 
 void progress_tick(struct progress *progress)
 {
+	if (progress->is_bytes) /* nothing that comes is a rate, too */
+		transfer_move(&progress->transfer, now_s(), progress->done, progress->total);
 	if (progress->stage && progress->tty && progress->mode == PROGRESS_PEOPLE &&
 	    (progress->shown || elapsed(progress) >= TICK_S))
 		draw(progress);

@@ -1,13 +1,70 @@
 #include "image/hash.h"
 
-#include <openssl/sha.h>
+#include "base/mem.h"
+
+#include <ctype.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
+#include <string.h>
+
+struct hash {
+	struct sha256_ctx context;
+};
+
+struct hash *hash_new(void)
+{
+	struct hash *hash = xcalloc(1, sizeof(*hash));
+
+	hash_reset(hash);
+	return hash;
+}
+
+void hash_free(struct hash *hash)
+{
+	free(hash);
+}
+
+struct hash *hash_copy(const struct hash *hash)
+{
+	return xmemdup(hash, sizeof(*hash));
+}
+
+void hash_reset(struct hash *hash)
+{
+	sha256_init(&hash->context);
+}
+
+void hash_add(struct hash *hash, const void *data, size_t length)
+{
+	sha256_update(&hash->context, length, data);
+}
+
+void hash_take(struct hash *hash, char ret_hex[HASH_HEX_SIZE])
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+
+	sha256_digest(&hash->context, sizeof(digest), digest); /* which also resets it */
+	for (size_t i = 0; i < sizeof(digest); i++)
+		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+}
 
 void hash_hex(const void *data, size_t length, char ret_hex[HASH_HEX_SIZE])
 {
-	unsigned char digest[SHA256_DIGEST_LENGTH];
+	struct hash hash;
 
-	(void)SHA256(data, length, digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+	hash_reset(&hash);
+	hash_add(&hash, data, length);
+	hash_take(&hash, ret_hex);
+}
+
+bool hash_parse(const char *text, char ret_hex[HASH_HEX_SIZE])
+{
+	size_t digits = strspn(text, "0123456789abcdefABCDEF");
+
+	if (digits != HASH_HEX_SIZE - 1 || !strchr(" \t\r\n", text[digits]))
+		return false;
+	for (size_t i = 0; i < digits; i++)
+		ret_hex[i] = (char)tolower((unsigned char)text[i]);
+	ret_hex[digits] = '\0';
+	return true;
 }

@@ -59,7 +59,7 @@ static int put(const struct install *install, int base, const char *from, int di
 	return -1;
 }
 
-static int check_disk(const struct install *install, int data, struct err *err)
+int install_check_disk(const struct install *install, int data, struct err *err)
 {
 	struct stat st;
 
@@ -93,7 +93,8 @@ int install_run(const struct install *install, struct err *err)
 
 	if (file_mkdirs(install->data, 0700, err) < 0 ||
 	    file_open_dir(AT_FDCWD, install->data, &data, err) < 0 ||
-	    check_disk(install, data, err) < 0 || file_mkdirs(install->state, 0700, err) < 0)
+	    install_check_disk(install, data, err) < 0 ||
+	    file_mkdirs(install->state, 0700, err) < 0)
 		return -1;
 	/* apt takes only absolute paths. */
 	auto_free char *state = realpath(install->state, NULL);

@@ -11,12 +11,20 @@
 #include <stdint.h>
 
 struct install {
-	const struct recipe *recipe;
-	const char *state; /* $XDG_STATE_HOME/devbox/vm */
-	const char *data;  /* <project>/.devbox/vm, made if need be */
-	uint64_t size;	   /* of disk.img, bytes */
-	bool force;	   /* replace a disk that is there */
+	const struct recipe *recipe; /* NULL: NixOS, which is not made here (image/nixos.h) */
+	const char *state;	     /* $XDG_STATE_HOME/devbox/vm */
+	const char *data;	     /* <project>/.devbox/vm, made if need be */
+	uint64_t size;		     /* of disk.img, bytes */
+	bool force;		     /* replace a disk that is there */
+
+	/* Of NixOS. */
+	const char *release; /* NULL: the current one */
+	const char *iso;     /* a file of the user's; NULL: fetch it */
+	bool offline;	     /* fetch nothing */
 };
+
+/* ERR_EXISTS when there is a disk and not `force`. */
+int install_check_disk(const struct install *install, int data, struct err *err);
 
 /* ERR_EXISTS when there is a disk already. */
 int install_run(const struct install *install, struct err *err);

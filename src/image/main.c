@@ -4,6 +4,7 @@
  */
 #include "image/cancel.h"
 #include "image/install.h"
+#include "image/nixos.h"
 #include "image/progress.h"
 
 #include <errno.h>
@@ -16,7 +17,9 @@
 #define DEFAULT_SIZE  ((uint64_t)32 << 30)
 #define SIZE_MAX_DISK ((uint64_t)1 << 44)
 #define USAGE                                                                                      \
-	"usage: dxvm-image install --guest KIND --state DIR --data DIR [--size BYTES] [--force]"
+	"usage: dxvm-image install --guest KIND --state DIR --data DIR [--size BYTES] [--force] "  \
+	"[--release R] [--iso FILE] [--offline]"
+#define NIXOS "nixos"
 
 enum option_key {
 	OPTION_GUEST = 1,
@@ -24,6 +27,14 @@ enum option_key {
 	OPTION_DATA,
 	OPTION_SIZE,
 	OPTION_FORCE,
+	OPTION_RELEASE,
+	OPTION_ISO,
+	OPTION_OFFLINE,
+};
+
+struct command {
+	struct install install;
+	const char *guest;
 };
 
 static const struct option options[] = {
@@ -32,6 +43,9 @@ static const struct option options[] = {
     {"data", required_argument, NULL, OPTION_DATA},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"force", no_argument, NULL, OPTION_FORCE},
+    {"release", required_argument, NULL, OPTION_RELEASE},
+    {"iso", required_argument, NULL, OPTION_ISO},
+    {"offline", no_argument, NULL, OPTION_OFFLINE},
     {NULL, 0, NULL, 0},
 };
 
@@ -47,12 +61,14 @@ static int parse_size(const char *text, uint64_t *ret_size, struct err *err)
 	return 0;
 }
 
-static int parse_option(struct install *install, int key, struct err *err)
+static int parse_option(struct command *command, int key, struct err *err)
 {
+	struct install *install = &command->install;
+
 	switch (key) {
 	case OPTION_GUEST:
-		install->recipe = recipe_find(optarg);
-		return install->recipe ? 0 : err_set(err, ERR_USAGE, "no guest of kind %s", optarg);
+		command->guest = optarg;
+		return 0;
 	case OPTION_STATE:
 		install->state = optarg;
 		return 0;
@@ -64,35 +80,55 @@ static int parse_option(struct install *install, int key, struct err *err)
 	case OPTION_FORCE:
 		install->force = true;
 		return 0;
+	case OPTION_RELEASE:
+		install->release = optarg;
+		return 0;
+	case OPTION_ISO:
+		install->iso = optarg;
+		return 0;
+	case OPTION_OFFLINE:
+		install->offline = true;
+		return 0;
 	default:
 		return err_set(err, ERR_USAGE, USAGE);
 	}
 }
 
-static int parse(int argc, char **argv, struct install *install, struct err *err)
+static int parse(int argc, char **argv, struct command *command, struct err *err)
 {
+	struct install *install = &command->install;
 	int key;
 
-	*install = (struct install){.size = DEFAULT_SIZE};
 	if (argc < 2 || strcmp(argv[1], "install") != 0)
 		return err_set(err, ERR_USAGE, USAGE);
 	opterr = 0;
 	while ((key = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
-		if (parse_option(install, key, err) < 0)
+		if (parse_option(command, key, err) < 0)
 			return -1;
-	if (optind != argc - 1 || !install->recipe || !install->state || !install->data)
+	if (optind != argc - 1 || !command->guest || !install->state || !install->data)
 		return err_set(err, ERR_USAGE, USAGE);
+	install->recipe = recipe_find(command->guest);
+	if (strcmp(command->guest, NIXOS) != 0 && !install->recipe)
+		return err_set(err, ERR_USAGE, "no guest of kind %s", command->guest);
+	if (install->recipe && (install->release || install->iso || install->offline))
+		return err_set(err, ERR_USAGE,
+			       "--release, --iso and --offline are for --guest " NIXOS);
 	return 0;
+}
+
+static int run(const struct install *install, struct err *err)
+{
+	return install->recipe ? install_run(install, err) : nixos_prepare(install, err);
 }
 
 int main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
-	struct install install;
+	struct command command = {.install.size = DEFAULT_SIZE};
 
 	(void)umask(022);
-	if (parse(argc, argv, &install, &err) < 0 || cancel_init(&err) < 0 ||
-	    install_run(&install, &err) < 0) {
+	if (parse(argc, argv, &command, &err) < 0 || cancel_init(&err) < 0 ||
+	    run(&command.install, &err) < 0) {
 		progress_error(err.text);
 		return err.code == ERR_CANCELLED ? 130 : 1;
 	}

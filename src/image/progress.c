@@ -54,7 +54,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void progress_count(uint64_t done, uint64_t total)
+static void say_numbers(const char *word, uint64_t done, uint64_t total)
 {
 	static int64_t last; /* only the rate of lines depends on it */
 	int64_t now = now_ms();
@@ -62,8 +62,18 @@ void progress_count(uint64_t done, uint64_t total)
 	if (done != 0 && done != total && now - last < COUNT_INTERVAL_MS)
 		return;
 	last = now;
-	(void)printf("progress %" PRIu64 " %" PRIu64 "\n", done, total);
+	(void)printf("%s %" PRIu64 " %" PRIu64 "\n", word, done, total);
 	(void)fflush(stdout);
+}
+
+void progress_count(uint64_t done, uint64_t total)
+{
+	say_numbers("progress", done, total);
+}
+
+void progress_bytes(uint64_t done, uint64_t total)
+{
+	say_numbers("bytes", done, total);
 }
 
 void progress_error(const char *text)

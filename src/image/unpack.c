@@ -187,3 +187,66 @@ int unpack_read(const char *path, size_t max, uint8_t **ret_data, size_t *ret_le
 	*ret_length = used;
 	return 0;
 }
+
+static struct unpack_wish *find_wish(struct unpack_wish *wishes, size_t count,
+				     struct archive_entry *entry)
+{
+	const char *name = safe_name(archive_entry_pathname(entry));
+
+	for (size_t i = 0; name && i < count; i++)
+		if (!wishes[i].found && archive_entry_filetype(entry) == AE_IFREG &&
+		    strcmp(wishes[i].name, name) == 0)
+			return &wishes[i];
+	return NULL;
+}
+
+static int grant(struct archive *a, struct unpack_wish *wish, struct err *err)
+{
+	auto_free uint8_t *chunk = xmalloc(CHUNK);
+	uint64_t left = wish->max;
+
+	wish->found = true;
+	for (;;) {
+		la_ssize_t n = archive_read_data(a, chunk, CHUNK);
+
+		if (n == 0)
+			return 0;
+		if (n < 0)
+			return complain(a, wish->name, err);
+		if ((uint64_t)n > left)
+			return err_set(err, ERR_INVALID, "%s is larger than %llu bytes", wish->name,
+				       (unsigned long long)wish->max);
+		left -= (uint64_t)n;
+		if (wish->take(wish->ctx, chunk, (size_t)n, err) < 0)
+			return err_wrap(err, "%s", wish->name);
+	}
+}
+
+int unpack_iso(int iso, struct unpack_wish *wishes, size_t count, struct err *err)
+{
+	auto_reader struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	size_t missing = count;
+
+	(void)archive_read_support_format_iso9660(a);
+	if (lseek(iso, 0, SEEK_SET) < 0)
+		return err_sys(err, "read the image");
+	if (archive_read_open_fd(a, iso, CHUNK) != ARCHIVE_OK)
+		return complain(a, "the image", err);
+	for (int entries = 0; missing > 0; entries++) {
+		int result = archive_read_next_header(a, &entry);
+		struct unpack_wish *wish;
+
+		if (result == ARCHIVE_EOF)
+			return 0;
+		if (result < ARCHIVE_WARN || entries > ENTRY_COUNT_MAX)
+			return complain(a, "the image", err);
+		wish = find_wish(wishes, count, entry);
+		if (!wish)
+			continue;
+		if (grant(a, wish, err) < 0)
+			return -1;
+		missing--;
+	}
+	return 0;
+}
