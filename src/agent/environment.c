@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" PROGRAMS
-#define TERM_MAX   128
-#define BASE_MAX   8
+/* Debian's directories, then those of NixOS, where sudo is among the wrappers. */
+#define USUAL_PATH                                                                                 \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/wrappers/bin:"          \
+	"/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:" PROGRAMS
+#define TERM_MAX 128
+#define BASE_MAX 8
 
 static const char *const databases_known[] = {
     "/etc/terminfo",

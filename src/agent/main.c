@@ -2,6 +2,8 @@
 #include "agent/init.h"
 #include "agent/mounts.h"
 #include "agent/options.h"
+#include "agent/programs.h"
+#include "base/cleanup.h"
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -17,6 +19,13 @@ static void open_standard_streams(void)
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd > STDERR_FILENO)
 		(void)close(fd);
+}
+
+static void start_service(void)
+{
+	auto_close int devbox = programs_take_kept();
+
+	programs_install(devbox);
 }
 
 int main(int argc, char **argv)
@@ -37,7 +46,9 @@ int main(int argc, char **argv)
 	open_standard_streams();
 	if (options.mode != AGENT_INIT)
 		log_to(STDERR_FILENO, LOG_INFO, 0);
-	else if (init_boot(&err) < 0)
+	if (options.mode == AGENT_SERVICE)
+		start_service();
+	else if (options.mode == AGENT_INIT && init_boot(&err) < 0)
 		log_error("init", "%s", err.text);
 	return agent_run(&options, err.code != ERR_NONE ? err.text : NULL);
 }

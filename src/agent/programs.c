@@ -11,6 +11,11 @@ int programs_take(void)
 	return open("/dxvm-devbox", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+int programs_take_kept(void)
+{
+	return open(PROGRAMS_KEPT "/dxvm-devbox", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 void programs_install(int program)
 {
 	struct err err = ERR_INIT;

@@ -5,6 +5,7 @@
 #include "agent/net.h"
 #include "agent/root.h"
 #include "agent/user.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/number.h"
@@ -14,8 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
-#define CGROUP	    CGROUP_ROOT "/sessions"
+#define CGROUP_ROOT  "/sys/fs/cgroup"
+#define CGROUP_ENTRY "0::" /* of the one hierarchy, in /proc/self/cgroup */
+#define CGROUP_MAX   4096
 
 /* A step the guest can do without. */
 static void try(int result, struct err *err)
@@ -34,33 +36,69 @@ static void write_line(const char *path, const char *text)
 		log_warn("provision", "%s: %s", path, strerror(errno));
 }
 
-/* Sessions get a cgroup of their own, delegated to the user: what they use can be told apart from
- * what the system uses, and the user may divide it further. */
-static int make_cgroup(const struct user *user, struct err *err)
+/* Where cgroups of ours may be: below the root as PID 1, else below that of the service, which its
+ * manager has delegated. The caller's; NULL when there is none. */
+static char *cgroup_base(void)
+{
+	auto_free char *text = NULL;
+	struct err err = ERR_INIT;
+	const char *path;
+
+	if (getpid() == 1)
+		return xstrdup(CGROUP_ROOT);
+	if (file_read(AT_FDCWD, "/proc/self/cgroup", CGROUP_MAX, &text, NULL, &err) < 0)
+		return NULL;
+	path = strncmp(text, CGROUP_ENTRY, strlen(CGROUP_ENTRY)) == 0 ? text + strlen(CGROUP_ENTRY)
+								      : NULL;
+	if (!path || path[0] != '/' || path[1] == '\n')
+		return NULL;
+	return xasprintf(CGROUP_ROOT "%.*s", (int)strcspn(path, "\n"), path);
+}
+
+/* A file of the sessions' cgroup, "" for itself; NULL when there is none. The caller's. */
+static char *cgroup_path(const char *file)
+{
+	auto_free char *base = cgroup_base();
+
+	return base ? xasprintf("%s/sessions%s%s", base, *file ? "/" : "", file) : NULL;
+}
+
+/* What sessions use can be told apart from what the system uses, and the user may divide it
+ * further. Below a service no controllers are handed on: the kernel wants no processes then where
+ * the service itself is, and there it is started again. */
+static int make_cgroup(const struct user *user, enum agent_mode mode, struct err *err)
 {
 	static const char *const controllers[] = {"+cpu", "+memory", "+pids", "+io"};
-	static const char *const delegated[] = {CGROUP, CGROUP "/cgroup.procs",
-						CGROUP "/cgroup.threads",
-						CGROUP "/cgroup.subtree_control"};
+	static const char *const delegated[] = {"", "cgroup.procs", "cgroup.threads",
+						"cgroup.subtree_control"};
+	auto_free char *sessions = cgroup_path("");
 
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
+	if (!sessions)
+		return err_set(err, ERR_UNSUPPORTED, "there is no cgroup for sessions");
+	for (size_t i = 0; mode == AGENT_INIT && i < ARRAY_SIZE(controllers); i++)
 		write_line(CGROUP_ROOT "/cgroup.subtree_control", controllers[i]);
-	if (mkdir(CGROUP, 0755) < 0 && errno != EEXIST)
-		return err_sys(err, "create " CGROUP);
-	for (size_t i = 0; i < ARRAY_SIZE(delegated); i++)
-		if (chown(delegated[i], user->uid, user->gid) < 0)
-			return err_sys(err, "owner of %s", delegated[i]);
+	if (mkdir(sessions, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, "create %s", sessions);
+	for (size_t i = 0; i < ARRAY_SIZE(delegated); i++) {
+		auto_free char *path = cgroup_path(delegated[i]);
+
+		if (!path || chown(path, user->uid, user->gid) < 0)
+			return err_sys(err, "owner of %s", path ? path : sessions);
+	}
 	return 0;
 }
 
 int provision_open_cgroup(void)
 {
-	return open(CGROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+	auto_free char *path = cgroup_path("cgroup.procs");
+
+	return path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 }
 
 uint64_t provision_cpu_used(void)
 {
-	auto_close int fd = open(CGROUP "/cpu.stat", O_RDONLY | O_CLOEXEC);
+	auto_free char *path = cgroup_path("cpu.stat");
+	auto_close int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char text[64] = "";
 	const char *at = text;
 	uint64_t used = 0;
@@ -97,7 +135,6 @@ int provision(const struct message_configure *configure, enum agent_mode mode,
 		return err_wrap(err, "set up the guest");
 	if (user_lookup(configure->user, &user, err) < 0 || home_make(&user, err) < 0)
 		return err_wrap(err, "set up the guest's user");
-	if (mode == AGENT_INIT)
-		try(make_cgroup(&user, err), err);
+	try(make_cgroup(&user, mode, err), err);
 	return shares_apply(shares, configure, &user, err);
 }

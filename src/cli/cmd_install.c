@@ -1,10 +1,11 @@
 #include "cli/command.h"
 #include "cli/install.h"
 
-#include <string.h>
-
 static const struct option install_options[] = {
-    {.name = "guest", .argument = "KIND", .summary = "what to install: debian"},
+    {.name = "guest", .argument = "KIND", .summary = "what to install: debian or nixos"},
+    {.name = "iso", .argument = "FILE", .summary = "nixos: this installer instead of a download"},
+    {.name = "offline", .summary = "nixos: only what was downloaded before"},
+    {.name = "release", .argument = "RELEASE", .summary = "nixos: this release, as in 26.05"},
     {.name = "force", .letter = 'f', .summary = "replace a VM that is there; its disk is lost"},
     {0},
 };
@@ -14,29 +15,32 @@ static int choose_kind(const struct invocation *invocation, const struct kind **
 {
 	const char *name = options_value(&invocation->options, "guest");
 
+	/* The word of the first dxvm means what it meant there. */
 	if (!name)
-		name = INSTALL_DEFAULT_GUEST;
+		name =
+		    options_flag(&invocation->options, "install") ? "nixos" : INSTALL_DEFAULT_GUEST;
 	*ret_kind = kind_find(name);
 	if (*ret_kind)
 		return 0;
-	if (strcmp(name, "nixos") == 0)
-		return err_set(
-		    err, ERR_UNSUPPORTED,
-		    "--guest nixos: this version cannot install NixOS yet; --guest debian "
-		    "works");
-	return err_set(err, ERR_USAGE, "--guest %s: unknown kind of guest; there is: debian", name);
+	return err_set(err, ERR_USAGE,
+		       "--guest %s: unknown kind of guest; there are: debian, nixos", name);
 }
 
 static int run(const struct invocation *invocation, struct err *err)
 {
 	enum progress_mode mode = command_progress(invocation);
 	auto_project struct project project = {0};
-	const struct kind *kind;
+	struct install_options options = {
+	    .force = options_flag(&invocation->options, "force"),
+	    .offline = options_flag(&invocation->options, "offline"),
+	    .release = options_value(&invocation->options, "release"),
+	    .iso = options_value(&invocation->options, "iso"),
+	};
 	struct progress progress;
 
-	if (choose_kind(invocation, &kind, err) < 0 ||
+	if (choose_kind(invocation, &options.kind, err) < 0 ||
 	    command_project(invocation, &project, err) < 0 ||
-	    install_vm(&project, kind, options_flag(&invocation->options, "force"), mode, err) < 0)
+	    install_vm(&project, &options, mode, err) < 0)
 		return -1;
 	progress_init(&progress, mode);
 	if (!project.shared)

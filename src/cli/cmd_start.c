@@ -9,6 +9,7 @@
 
 static const struct option start_options[] = {
     {.name = "dry-run", .letter = 'n', .summary = "print the command line of the machine instead"},
+    {.name = "previous", .summary = "nixos: boot the system from before the last nixos-rebuild"},
     {0},
 };
 
@@ -35,6 +36,8 @@ static int run(const struct invocation *invocation, struct err *err)
 		return -1;
 	if (options_flag(&invocation->options, "dry-run"))
 		return dry_run(&project, err);
+	if (options_flag(&invocation->options, "previous"))
+		return enter_previous(&project, command_progress(invocation), &client, err);
 	return enter_started(&project, command_progress(invocation), &client, err);
 }
 

@@ -100,7 +100,7 @@ static int read_verdict(int pipe_fd, struct err *err)
 			    : "the supervisor died while starting; `dxvm logs` may tell more");
 }
 
-static int start_supervisor(const struct project *project, int lock, struct err *err)
+static int start_supervisor(const struct project *project, int lock, bool previous, struct err *err)
 {
 	auto_free char *self = path_self(err);
 	int ends[2];
@@ -111,7 +111,12 @@ static int start_supervisor(const struct project *project, int lock, struct err 
 		return err_sys(err, "pipe");
 	auto_close int ready = ends[0];
 	auto_close int theirs = ends[1];
-	char *const argv[] = {self, (char[]){LIVE_COMMAND}, project->root, project->data_dir, NULL};
+	char *const argv[] = {self,
+			      (char[]){LIVE_COMMAND},
+			      project->root,
+			      project->data_dir,
+			      previous ? (char[]){LIVE_PREVIOUS} : NULL,
+			      NULL};
 	const struct spawn_fd fds[] = {{lock, LIVE_LOCK_FD}, {theirs, LIVE_READY_FD}};
 	const struct spawn spawn = {
 	    .program = self,
@@ -136,8 +141,8 @@ static double seconds_since(const struct timespec *start)
 }
 
 /* Connects to the VM's supervisor, started if need be. */
-static int reach(const struct project *project, struct client **ret_client, bool *ret_started,
-		 struct err *err)
+static int reach(const struct project *project, bool previous, struct client **ret_client,
+		 bool *ret_started, struct err *err)
 {
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
@@ -148,7 +153,7 @@ static int reach(const struct project *project, struct client **ret_client, bool
 	*ret_started = lock >= 0;
 	if (lock < 0)
 		return 0;
-	if (start_supervisor(project, lock, err) < 0)
+	if (start_supervisor(project, lock, previous, err) < 0)
 		return -1;
 	/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
 	(void)close(take_fd(&lock));
@@ -176,8 +181,8 @@ static int wait_ready(struct client *client, enum progress_mode mode, bool *ret_
 	return status;
 }
 
-int enter_started(const struct project *project, enum progress_mode mode,
-		  struct client **ret_client, struct err *err)
+static int enter(const struct project *project, bool previous, enum progress_mode mode,
+		 struct client **ret_client, struct err *err)
 {
 	auto_client struct client *client = NULL;
 	struct timespec start;
@@ -188,7 +193,7 @@ int enter_started(const struct project *project, enum progress_mode mode,
 	for (int attempt = 0;; attempt++) {
 		struct err gone = ERR_INIT;
 
-		if (reach(project, &client, &started, err) < 0)
+		if (reach(project, previous, &client, &started, err) < 0)
 			return -1;
 		if (wait_ready(client, mode, &resumed, err) == 0)
 			break;
@@ -204,6 +209,26 @@ int enter_started(const struct project *project, enum progress_mode mode,
 			      seconds_since(&start));
 	*ret_client = take_ptr(&client);
 	return 0;
+}
+
+int enter_started(const struct project *project, enum progress_mode mode,
+		  struct client **ret_client, struct err *err)
+{
+	return enter(project, false, mode, ret_client, err);
+}
+
+int enter_previous(const struct project *project, enum progress_mode mode,
+		   struct client **ret_client, struct err *err)
+{
+	auto_close int data_dir = -1;
+
+	if (data_dir_open(project, &data_dir, NULL, err) < 0)
+		return -1;
+	if (!enter_is_cold(project))
+		return err_set(err, ERR_BUSY,
+			       "the VM runs or is suspended; `dxvm stop` first, then start it with "
+			       "--previous");
+	return enter(project, true, mode, ret_client, err);
 }
 
 int enter_wait_gone(const struct project *project, struct err *err)

@@ -19,6 +19,11 @@ bool enter_is_cold(const struct project *project);
 int enter_started(const struct project *project, enum progress_mode mode,
 		  struct client **ret_client, struct err *err);
 
+/* The same for a VM that is cold, which boots the system from before its present one. ERR_BUSY: it
+ * runs or is suspended. */
+int enter_previous(const struct project *project, enum progress_mode mode,
+		   struct client **ret_client, struct err *err);
+
 /* Asks for the end of the VM (PROTO_STOP, PROTO_SUSPEND), saying that `stage` goes on, and waits
  * until it and its supervisor are gone. */
 int enter_end(const struct project *project, struct client *client, enum proto_what what,

@@ -18,10 +18,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+
+#define IMAGE_WORDS_MAX 16
 
 /* What is here is no VM from now on, until the new one is complete. */
 static int forget_old(int data_dir, struct err *err)
@@ -33,12 +36,13 @@ static int forget_old(int data_dir, struct err *err)
 	return identity_load(data_dir, &old, err) < 0 ? 0 : registry_remove(old.hex, err);
 }
 
-static int refuse_existing(int data_dir, bool force, const struct project *project, struct err *err)
+static int refuse_existing(int data_dir, const struct install_options *options,
+			   const struct project *project, struct err *err)
 {
 	struct stat st;
 
-	if (force)
-		return forget_old(data_dir, err);
+	if (options->force)
+		return options->kind->boots_itself ? 0 : forget_old(data_dir, err);
 	if (fstatat(data_dir, "guest", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(
 		    err, ERR_EXISTS,
@@ -48,36 +52,20 @@ static int refuse_existing(int data_dir, bool force, const struct project *proje
 	return 0;
 }
 
-/* Runs dxvm-image and shows what it says. */
-static int make_image(const struct kind *kind, const struct project *project, bool force,
-		      enum progress_mode mode, struct err *err)
+/* Runs a program that tells what it does, and shows that. */
+static int run_and_show(char *const *argv, enum progress_mode mode, struct err *err)
 {
-	auto_free char *program = path_program("image", "dxvm-image", err);
-	auto_free char *state = program ? path_state_dir(err) : NULL;
-	auto_free char *name = xstrdup(kind->name);
 	struct progress progress;
 	int ends[2];
 	int status;
 
-	if (!state)
-		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, "pipe");
 	auto_close int from_child = ends[0];
 	auto_close int theirs = ends[1];
-	char *const argv[] = {program,
-			      (char[]){"install"},
-			      (char[]){"--guest"},
-			      name,
-			      (char[]){"--state"},
-			      state,
-			      (char[]){"--data"},
-			      project->data_dir,
-			      force ? (char[]){"--force"} : NULL,
-			      NULL};
 	const struct spawn_fd fds[] = {{theirs, STDOUT_FILENO}, {STDERR_FILENO, STDERR_FILENO}};
 	const struct spawn spawn = {
-	    .program = program,
+	    .program = argv[0],
 	    .arguments = argv,
 	    .fds = fds,
 	    .fd_count = ARRAY_SIZE(fds),
@@ -93,9 +81,52 @@ static int make_image(const struct kind *kind, const struct project *project, bo
 	return status;
 }
 
-int install_vm(const struct project *project, const struct kind *kind, bool force,
+static char *word(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
+
+static int make_image(const struct project *project, const struct install_options *options,
+		      enum progress_mode mode, struct err *err)
+{
+	auto_free char *program = path_program("image", "dxvm-image", err);
+	auto_free char *state = program ? path_state_dir(err) : NULL;
+	char *argv[IMAGE_WORDS_MAX] = {
+	    program,	     word("install"), word("--guest"), word(options->kind->name),
+	    word("--state"), state,	      word("--data"),  project->data_dir};
+	size_t count = 8;
+
+	if (!state)
+		return -1;
+	if (options->force)
+		argv[count++] = word("--force");
+	if (options->offline)
+		argv[count++] = word("--offline");
+	if (options->release) {
+		argv[count++] = word("--release");
+		argv[count++] = word(options->release);
+	}
+	if (options->iso) {
+		argv[count++] = word("--iso");
+		argv[count++] = word(options->iso);
+	}
+	return run_and_show(argv, mode, err);
+}
+
+/* A guest that boots itself has an installer, which dxvm-image has made ready. */
+static int run_installer(const struct project *project, int data_dir, enum progress_mode mode,
+			 struct err *err)
+{
+	auto_free char *self = path_self(err);
+	char *argv[] = {self, word(LIVE_INSTALL_COMMAND), project->root, project->data_dir, NULL};
+
+	return self && run_and_show(argv, mode, err) == 0 ? forget_old(data_dir, err) : -1;
+}
+
+int install_vm(const struct project *project, const struct install_options *options,
 	       enum progress_mode mode, struct err *err)
 {
+	const struct kind *kind = options->kind;
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
 	struct identity identity;
@@ -109,8 +140,9 @@ int install_vm(const struct project *project, const struct kind *kind, bool forc
 				     "`dxvm stop` first",
 				     project->root)
 			   : -1;
-	if (refuse_existing(data_dir, force, project, err) < 0 ||
-	    (kind->has_machine && make_image(kind, project, force, mode, err) < 0) ||
+	if (refuse_existing(data_dir, options, project, err) < 0 ||
+	    (kind->has_machine && make_image(project, options, mode, err) < 0) ||
+	    (kind->boots_itself && run_installer(project, data_dir, mode, err) < 0) ||
 	    identity_new(data_dir, &identity, err) < 0 ||
 	    registry_add(project->data_dir, data_dir, &identity, err) < 0)
 		return -1;
@@ -124,18 +156,38 @@ static void print_kinds(const struct project *project)
 	for (size_t i = 0; i < kind_count; i++)
 		if (kinds[i].summary)
 			(void)fprintf(stderr, "  %-8s%s\n", kinds[i].name, kinds[i].summary);
-	(void)fprintf(stderr, "  %-8s%s\n", "nixos", "not in this version");
+}
+
+/* *ret_kind: NULL when the answer is none. */
+static int choose_kind(const struct kind **ret_kind, struct err *err)
+{
+	auto_free char *answer =
+	    ask_line("Which one is to be made now? [" INSTALL_DEFAULT_GUEST ", or none]");
+	const struct kind *kind = NULL;
+
+	*ret_kind = NULL;
+	if (!answer || strcmp(answer, "none") == 0 || strcmp(answer, "n") == 0 ||
+	    strcmp(answer, "no") == 0)
+		return 0;
+	kind = kind_find(*answer ? answer : INSTALL_DEFAULT_GUEST);
+	if (!kind || !kind->summary)
+		return err_set(err, ERR_USAGE, "\"%s\" is none of these; nothing was made", answer);
+	*ret_kind = kind;
+	return 0;
 }
 
 int install_offer(const struct project *project, enum progress_mode mode, struct err *err)
 {
 	auto_close int data_dir = -1;
+	struct install_options options = {.kind = NULL};
 
 	if (data_dir_open_unknown(project, &data_dir, err) == 0 || err->code != ERR_NOT_FOUND ||
 	    !ask_possible())
 		return 0; /* there is one, or whoever needs it says what is wrong */
 	print_kinds(project);
-	if (!ask_yes("Make a " INSTALL_DEFAULT_GUEST " VM now?", true))
+	if (choose_kind(&options.kind, err) < 0)
+		return -1;
+	if (!options.kind)
 		return err_set(err, ERR_CANCELLED, "nothing was made");
-	return install_vm(project, kind_find(INSTALL_DEFAULT_GUEST), false, mode, err);
+	return install_vm(project, &options, mode, err);
 }

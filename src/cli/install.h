@@ -13,8 +13,17 @@
 
 #define INSTALL_DEFAULT_GUEST "debian"
 
-/* ERR_EXISTS when there is one and not `force`; ERR_BUSY when it runs or is being made. */
-int install_vm(const struct project *project, const struct kind *kind, bool force,
+struct install_options {
+	const struct kind *kind;
+	bool force;	     /* replace a VM that is there */
+	const char *release; /* of NixOS; NULL: the usual one */
+	const char *iso;     /* its installer, as a file; NULL: it is downloaded */
+	bool offline;	     /* but not now: only one that was downloaded before will do */
+};
+
+/* ERR_EXISTS when there is one and not `force`; ERR_BUSY when it runs or is being made. A guest that
+ * boots itself is made beside the one it replaces, which stays until the new one is complete. */
+int install_vm(const struct project *project, const struct install_options *options,
 	       enum progress_mode mode, struct err *err);
 
 /* Where the project has no VM and there is a person to ask: says what there is to choose, asks, and

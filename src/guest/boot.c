@@ -2,9 +2,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "guest/entry.h"
 #include "guest/initrd.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -13,42 +13,12 @@
 #define PROGRAM_MAX ((off_t)64 << 20)
 #define DISK_MAX    ((off_t)1 << 44)
 
-/* Opens a file of the user's. `label` is how people find it. */
-static int open_file(int dir, const char *name, const char *label, int flags, off_t max,
-		     int *ret_fd, struct err *err)
-{
-	auto_close int fd = openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND,
-			       "%s is missing: `dxvm install` makes the VM anew", label);
-	if (fd < 0 && errno == ELOOP)
-		return err_set(err, ERR_INVALID, "%s is a symbolic link, which is not followed",
-			       label);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, "open %s", label);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_INVALID, "%s is not a regular file", label);
-	if (st.st_uid != geteuid() && geteuid() != 0)
-		return err_set(err, ERR_INVALID, "%s belongs to user %lu, not to you", label,
-			       (unsigned long)st.st_uid);
-	if (st.st_size == 0 || st.st_size > max)
-		return err_set(err, ERR_INVALID,
-			       "%s has %lld bytes; between 1 and %lld are allowed", label,
-			       (long long)st.st_size, (long long)max);
-	if (file_set_nonblock(fd, false, err) < 0)
-		return err_wrap(err, "%s", label);
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
-
 static int open_disk(int data_dir, uint64_t size, int *ret_fd, struct err *err)
 {
 	auto_close int fd = -1;
 	struct stat st;
 
-	if (open_file(data_dir, "disk.img", "disk.img", O_RDWR, DISK_MAX, &fd, err) < 0)
+	if (guest_file_open(data_dir, "disk.img", "disk.img", O_RDWR, DISK_MAX, &fd, err) < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, "disk.img");
@@ -73,31 +43,72 @@ static int open_program(const char *program, const char *what, int *ret_fd, stru
 	return 0;
 }
 
-int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
-		    uint64_t disk_size, struct guest_boot *ret_boot, struct err *err)
+/* The initrd of the data directory with our programs added. */
+static int open_ours(int boot, const struct kind *kind, const struct guest_programs *programs,
+		     struct guest_boot *ret_boot, struct err *err)
 {
-	auto_close int boot = -1;
 	auto_close int kernel = -1;
 	auto_close int initrd = -1;
 	auto_close int agent = -1;
 	auto_close int devbox = -1;
-	auto_close int disk = -1;
-	auto_close int composed = -1;
 
-	if (file_open_dir(data_dir, "boot", &boot, err) < 0)
-		return err_wrap(err, "the VM has nothing to boot (`dxvm install` makes it anew)");
-	if (open_file(boot, "kernel", "boot/kernel", O_RDONLY, KERNEL_MAX, &kernel, err) < 0 ||
-	    open_file(boot, "initrd", "boot/initrd", O_RDONLY, INITRD_MAX, &initrd, err) < 0 ||
+	if (guest_file_open(boot, "kernel", "boot/kernel", O_RDONLY, KERNEL_MAX, &kernel, err) <
+		0 ||
+	    guest_file_open(boot, "initrd", "boot/initrd", O_RDONLY, INITRD_MAX, &initrd, err) <
+		0 ||
 	    open_program(programs->agent, "the guest agent", &agent, err) < 0 ||
 	    open_program(programs->devbox, "the guest's program", &devbox, err) < 0 ||
-	    guest_initrd_compose(initrd, agent, devbox, &composed, err) < 0 ||
-	    (kind->has_disk && open_disk(data_dir, disk_size, &disk, err) < 0))
+	    guest_initrd_compose(initrd, agent, devbox, &ret_boot->initrd_fd, err) < 0)
 		return -1;
-	*ret_boot = (struct guest_boot){
-	    .kernel_fd = take_fd(&kernel),
-	    .initrd_fd = take_fd(&composed),
-	    .disk_fd = take_fd(&disk),
-	    .cmdline = xstrdup(kind->cmdline),
-	};
+	ret_boot->kernel_fd = take_fd(&kernel);
+	ret_boot->cmdline = xstrdup(kind->cmdline);
+	return 0;
+}
+
+/* What the guest itself wrote there. */
+static int open_theirs(int boot, const struct kind *kind, bool previous,
+		       struct guest_boot *ret_boot, struct err *err)
+{
+	struct guest_entry entry;
+
+	if (guest_entry_open(boot, previous, &entry, err) < 0)
+		return -1;
+	ret_boot->kernel_fd = entry.kernel_fd;
+	ret_boot->initrd_fd = entry.initrd_fd;
+	ret_boot->cmdline = xasprintf("%s %s", entry.cmdline, kind->cmdline);
+	free(entry.cmdline);
+	return 0;
+}
+
+void guest_boot_close(struct guest_boot *boot)
+{
+	cleanup_close(&boot->kernel_fd);
+	cleanup_close(&boot->initrd_fd);
+	cleanup_close(&boot->disk_fd);
+	free(take_ptr(&boot->cmdline));
+	*boot = (struct guest_boot)GUEST_BOOT_INIT;
+}
+
+int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
+		    uint64_t disk_size, bool previous, struct guest_boot *ret_boot, struct err *err)
+{
+	struct guest_boot boot = GUEST_BOOT_INIT;
+	auto_close int dir = -1;
+	int result;
+
+	if (previous && !kind->boots_itself)
+		return err_set(err, ERR_UNSUPPORTED,
+			       "a guest of kind %s has no system before the present one",
+			       kind->name);
+	if (file_open_dir(data_dir, "boot", &dir, err) < 0)
+		return err_wrap(err, "the VM has nothing to boot (`dxvm install` makes it anew)");
+	result = kind->boots_itself ? open_theirs(dir, kind, previous, &boot, err)
+				    : open_ours(dir, kind, programs, &boot, err);
+	if (result < 0 ||
+	    (kind->has_disk && open_disk(data_dir, disk_size, &boot.disk_fd, err) < 0)) {
+		guest_boot_close(&boot);
+		return -1;
+	}
+	*ret_boot = boot;
 	return 0;
 }

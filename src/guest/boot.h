@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "project/kind.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Paths of the programs of this installation that go along. */
@@ -17,12 +18,20 @@ struct guest_programs {
 
 struct guest_boot {
 	int kernel_fd; /* read-only */
-	int initrd_fd; /* read-only; the file of the data directory with our programs added */
+	int initrd_fd; /* read-only; with our programs added, but for a guest that boots itself */
 	int disk_fd;   /* read-write, or -1 */
 	char *cmdline;
 };
 
+#define GUEST_BOOT_INIT                                                                            \
+	{                                                                                          \
+		.kernel_fd = -1, .initrd_fd = -1, .disk_fd = -1                                    \
+	}
+
 /* Opens it all; the descriptors and the string are the caller's. The disk is made longer where
- * `disk_size` says so, never shorter. ERR_NOT_FOUND names what is missing and what to do. */
+ * `disk_size` says so, never shorter. `previous`: the system before the present one, of a guest
+ * that boots itself. ERR_NOT_FOUND names what is missing and what to do. */
 int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
-		    uint64_t disk_size, struct guest_boot *ret_boot, struct err *err);
+		    uint64_t disk_size, bool previous, struct guest_boot *ret_boot,
+		    struct err *err);
+void guest_boot_close(struct guest_boot *boot);

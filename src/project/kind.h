@@ -11,9 +11,10 @@ struct kind {
 	const char *name;
 	const char
 	    *summary; /* for people, with size and time of the first install; NULL: not offered */
-	const char *cmdline; /* kernel command line */
+	const char *cmdline; /* kernel command line; of a guest that boots itself: what is added */
 	bool has_disk;	     /* disk.img is its root file system; without: the initramfs is */
 	bool has_machine;    /* false: the agent runs on this host (tests) */
+	bool boots_itself;   /* the guest writes what is booted, and has our programs on its disk */
 };
 
 extern const struct kind kinds[];

@@ -11,11 +11,16 @@
 /* How a supervisor is started: this program, as "dxvm supervise ROOT DATA_DIR", with the lock and
  * the writing end of a pipe as these descriptors. It writes "ok\n" to the pipe once it listens,
  * else why it will not. With a third word, "--dry-run", it prints what it would run and needs
- * neither. */
+ * neither; with LIVE_PREVIOUS, it boots the system before the present one. */
+#define LIVE_PREVIOUS "--previous"
 #define LIVE_COMMAND  "supervise"
 #define LIVE_LOCK_FD  3
 #define LIVE_READY_FD 4
 #define LIVE_OK	      "ok\n"
+
+/* And the process that runs an installer, as "dxvm install-guest ROOT DATA_DIR"
+ * (supervisor/installer.h). */
+#define LIVE_INSTALL_COMMAND "install-guest"
 
 struct live {
 	char *socket; /* NULL: not listening yet */

@@ -210,21 +210,22 @@ static int load(int data_dir, enum setting_index index, uint64_t *value, struct 
 		   : 0;
 }
 
-int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
+int settings_load_as(int data_dir, const struct kind *kind, struct settings *ret_settings,
+		     struct err *err)
 {
 	uint64_t mem = default_mem();
 	uint64_t cpu = default_cpu();
 	uint64_t disk = DEFAULT_DISK;
 	uint64_t net = true;
 	uint64_t idle = DEFAULT_IDLE;
-	uint64_t guest = UINT64_MAX;
+	uint64_t guest = kind ? (uint64_t)(kind - kinds) : UINT64_MAX;
 
 	if (load(data_dir, SETTING_MEM, &mem, err) < 0 ||
 	    load(data_dir, SETTING_CPU, &cpu, err) < 0 ||
 	    load(data_dir, SETTING_DISK, &disk, err) < 0 ||
 	    load(data_dir, SETTING_NET, &net, err) < 0 ||
 	    load(data_dir, SETTING_IDLE, &idle, err) < 0 ||
-	    load(data_dir, SETTING_GUEST, &guest, err) < 0)
+	    (!kind && load(data_dir, SETTING_GUEST, &guest, err) < 0))
 		return -1;
 	if (guest == UINT64_MAX)
 		return err_set(err, ERR_NOT_FOUND, "guest: no such file: there is no VM here");
@@ -237,6 +238,11 @@ int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
 	    .guest = &kinds[guest],
 	};
 	return 0;
+}
+
+int settings_load(int data_dir, struct settings *ret_settings, struct err *err)
+{
+	return settings_load_as(data_dir, NULL, ret_settings, err);
 }
 
 static int write_missing(int data_dir, const char *name, const char *text, struct err *err)

@@ -21,6 +21,10 @@ struct settings {
 
 int settings_load(int data_dir, struct settings *ret_settings, struct err *err);
 
+/* The same for a VM that is being made: its kind is not in the directory yet. */
+int settings_load_as(int data_dir, const struct kind *kind, struct settings *ret_settings,
+		     struct err *err);
+
 /* Writes `guest`, and `mem`, `cpu` and `disk` with their defaults where they are missing, so that
  * a person finds what there is to edit. */
 int settings_write_missing(int data_dir, const struct kind *guest, struct err *err);

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define SHARE_LIST_MAX 14 /* the wire has room for 16, one is the project's, 0 is nobody's */
+#define SHARE_LIST_MAX 13 /* the wire has room for 16: the project, boot/, and 0 is nobody's */
 
 struct share_entry {
 	char *path;

@@ -45,7 +45,7 @@ static char *guest_user_name(void)
 	return xstrdup(pw && name_will_do(pw->pw_name) ? pw->pw_name : FALLBACK_NAME);
 }
 
-static int choose_ids(const char *root, struct guest_ids *ret_ids, struct err *err)
+int guest_config_ids(const char *root, struct guest_ids *ret_ids, struct err *err)
 {
 	struct stat st;
 
@@ -130,6 +130,19 @@ static void add_further_shares(const struct share_list *further,
 	}
 }
 
+_Static_assert(GUEST_CONFIG_FURTHER + SHARE_LIST_MAX == GUEST_CONFIG_BOOT, "a number for each");
+
+static void add_boot_share(struct message_configure *configure)
+{
+	configure->shares[configure->share_count++] = (struct message_share){
+	    .number = GUEST_CONFIG_BOOT,
+	    .path = xstrdup("/boot"),
+	    .alias = xstrdup(""),
+	    .local = xstrdup(""),
+	    .read_only = false,
+	};
+}
+
 int guest_config_make(const struct project *project, const struct identity *identity,
 		      const struct settings *settings, const struct share_list *further,
 		      struct message_configure *ret_configure, struct guest_ids *ret_ids,
@@ -138,7 +151,7 @@ int guest_config_make(const struct project *project, const struct identity *iden
 	struct message_configure configure = {.network = settings->net};
 	struct timespec now;
 
-	if (choose_ids(project->root, ret_ids, err) < 0)
+	if (guest_config_ids(project->root, ret_ids, err) < 0)
 		return -1;
 	if (clock_gettime(CLOCK_REALTIME, &now) < 0 ||
 	    getentropy(configure.entropy, sizeof(configure.entropy)) < 0)
@@ -161,6 +174,8 @@ int guest_config_make(const struct project *project, const struct identity *iden
 	}
 	if (settings->guest->has_machine)
 		add_further_shares(further, &configure);
+	if (settings->guest->boots_itself)
+		add_boot_share(&configure);
 	*ret_configure = configure;
 	return 0;
 }

@@ -11,6 +11,8 @@
 
 /* The number on the share port of the first share besides the project, which is 1. */
 #define GUEST_CONFIG_FURTHER 2
+/* And that of the directory boot/, of a guest that boots itself. */
+#define GUEST_CONFIG_BOOT 15
 
 /* The one pair of ids that the project share maps, and the guest user it stands for. */
 struct guest_ids {
@@ -20,6 +22,8 @@ struct guest_ids {
 	uid_t guest_uid;
 	gid_t guest_gid;
 };
+
+int guest_config_ids(const char *root, struct guest_ids *ret_ids, struct err *err);
 
 /* Fills *ret_configure (message_configure_done frees it) and *ret_ids. */
 int guest_config_make(const struct project *project, const struct identity *identity,

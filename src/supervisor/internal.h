@@ -91,6 +91,7 @@ struct supervisor {
 	struct idle idle;
 	uint8_t boot_nonce[16]; /* of the agent's HELLO */
 	char *agent_loss;	/* why the agent's link went down */
+	bool previous;		/* boot the system before the present one */
 	bool tried_tcg;		/* fell back from KVM once */
 	int data_dir;
 };

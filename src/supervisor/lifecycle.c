@@ -305,6 +305,7 @@ int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err)
 	    .data_dir = s->data_dir,
 	    .project = &s->project,
 	    .further = &s->shares,
+	    .boot = s->settings.guest->boots_itself,
 	    .ids = &s->ids,
 	    .state_fd = state_fd,
 	};
@@ -319,8 +320,8 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	struct machine *m = &s->machine;
 	bool resuming;
 
-	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, resume_look(s),
-			    err) < 0)
+	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, s->previous,
+			    resume_look(s), err) < 0)
 		return -1;
 	if (s->tried_tcg)
 		m->spec.accel = VM_ACCEL_TCG;

@@ -37,14 +37,15 @@ static int choose_accel(struct machine *machine, const enum vm_accel *accel, str
 
 /* What only a real machine has: RAM, files to boot, an accelerator. */
 static int prepare_hardware(struct machine *machine, int data_dir, const struct settings *settings,
-			    const enum vm_accel *accel, struct err *err)
+			    bool previous, const enum vm_accel *accel, struct err *err)
 {
 	auto_free char *devbox = path_program("devbox", "dxvm-devbox", err);
 	const struct guest_programs programs = {.agent = machine->agent_program, .devbox = devbox};
 	struct guest_boot boot;
 
 	if (!devbox || choose_accel(machine, accel, err) < 0 ||
-	    guest_boot_open(data_dir, settings->guest, &programs, settings->disk, &boot, err) < 0)
+	    guest_boot_open(data_dir, settings->guest, &programs, settings->disk, previous, &boot,
+			    err) < 0)
 		return -1;
 	machine->spec.kernel_fd = boot.kernel_fd;
 	machine->spec.initrd_fd = boot.initrd_fd;
@@ -59,7 +60,7 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 }
 
 int machine_prepare(struct machine *machine, int data_dir, const struct project *project,
-		    const struct identity *identity, const struct settings *settings,
+		    const struct identity *identity, const struct settings *settings, bool previous,
 		    const enum vm_accel *accel, struct err *err)
 {
 	*machine = (struct machine)MACHINE_INIT;
@@ -77,7 +78,7 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 	    make_port(&machine->spec.agent_fd, &machine->agent_peer, err) < 0 ||
 	    make_port(&machine->spec.share_fd, &machine->share_peer, err) < 0 ||
 	    (settings->guest->has_machine &&
-	     prepare_hardware(machine, data_dir, settings, accel, err) < 0)) {
+	     prepare_hardware(machine, data_dir, settings, previous, accel, err) < 0)) {
 		machine_done(machine);
 		return -1;
 	}

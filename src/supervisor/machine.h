@@ -31,10 +31,10 @@ struct machine {
 		.agent_peer = -1, .share_peer = -1                                                 \
 	}
 
-/* Opens everything. accel: what a machine before this one had; NULL: find out what there is
+/* Opens everything. previous: boots the system before the present one. accel: what a machine before this one had; NULL: find out what there is
  * (DXVM_ACCEL counts more than either). On failure nothing is left open. */
 int machine_prepare(struct machine *machine, int data_dir, const struct project *project,
-		    const struct identity *identity, const struct settings *settings,
+		    const struct identity *identity, const struct settings *settings, bool previous,
 		    const enum vm_accel *accel, struct err *err);
 /* Once the machine runs, it has its own copies: closes ours, so that its end is the end of the
  * ports. The RAM and our ends of the ports stay. */

@@ -113,11 +113,15 @@ static bool can_use_saved(struct supervisor *s)
 static void describe(struct supervisor *s)
 {
 	auto_buf struct buf text;
+	struct vm_spec spec = s->machine.spec;
 	struct err err = ERR_INIT;
 
+	/* What such a guest wants booted next is no matter for the one that goes on. */
+	if (s->settings.guest->boots_itself)
+		spec.cmdline = "";
 	buf_init(&text, MACHINE_MAX);
 	free(s->suspend.machine);
-	if (s->machine.ops->describe(&s->machine.spec, &text, &err) < 0)
+	if (s->machine.ops->describe(&spec, &text, &err) < 0)
 		log_warn("machine", "%s", err.text);
 	for (size_t i = 0; i < s->shares.count; i++) {
 		auto_free char *share = share_entry_text(&s->shares.entries[i]);

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define SERVER_ARGUMENTS 9 /* but for further shares */
+#define SERVER_ARGUMENTS 9 /* but for further shares and boot/ */
 #define SERVER_FDS	 7 /* likewise, with standard error */
 #define RESTARTS_MAX	 5
 #define QUIESCE_MS	 2000
@@ -32,7 +32,7 @@ enum {
 	SERVER_HIDDEN = 6,
 	SERVER_STATE = 7,
 	SERVER_CONTROL = 8,
-	SERVER_FURTHER = 9, /* and as many as there are */
+	SERVER_FURTHER = 9, /* and as many as there are, and one more for boot/ */
 };
 
 struct share_link {
@@ -40,6 +40,7 @@ struct share_link {
 	struct share_link_spec spec;
 	int project_fd;
 	int further[SHARE_LIST_MAX];
+	int boot_fd; /* or -1 */
 	int orphans_fd;
 	int state_fd; /* the server's memory, for the next one (share_state.h) */
 	uv_poll_t control;
@@ -106,6 +107,12 @@ static void add_further(const struct share_link *share, char **options, struct s
 				       list->entries[i].read_only ? ":ro" : "");
 		fds[i] = (struct spawn_fd){share->further[i], fd};
 	}
+	if (share->boot_fd >= 0) {
+		int fd = SERVER_FURTHER + (int)list->count;
+
+		options[list->count] = xasprintf("--share=%d:%d:boot", GUEST_CONFIG_BOOT, fd);
+		fds[list->count] = (struct spawn_fd){share->boot_fd, fd};
+	}
 }
 
 static int start_server(struct share_link *share, struct err *err)
@@ -114,17 +121,18 @@ static int start_server(struct share_link *share, struct err *err)
 	auto_free char *self = path_self(err);
 	auto_free char *guest = xasprintf("--guest=%u:%u", ids->guest_uid, ids->guest_gid);
 	auto_free char *project = xasprintf("--share=1:%d:devbox", SERVER_PROJECT);
-	char *argv[SERVER_ARGUMENTS + SHARE_LIST_MAX + 1] = {
+	char *argv[SERVER_ARGUMENTS + SHARE_LIST_MAX + 2] = {
 	    self,    (char[]){SHARE_SERVER_COMMAND}, (char[]){"--port=3"},
 	    project, (char[]){"--orphans=5"},	     (char[]){"--hidden=6"},
 	    guest,   (char[]){"--state=7"},	     (char[]){"--control=8"},
 	};
-	struct spawn_fd fds[SERVER_FDS + SHARE_LIST_MAX] = {
+	struct spawn_fd fds[SERVER_FDS + SHARE_LIST_MAX + 1] = {
 	    {share->spec.port_fd, SERVER_PORT},	 {share->project_fd, SERVER_PROJECT},
 	    {share->orphans_fd, SERVER_ORPHANS}, {share->spec.data_dir, SERVER_HIDDEN},
 	    {share->state_fd, SERVER_STATE},	 {share->control_peer, SERVER_CONTROL},
 	};
-	size_t count = SERVER_FURTHER - SERVER_PORT + share->spec.further->count;
+	size_t more = share->spec.further->count + (share->boot_fd >= 0);
+	size_t count = SERVER_FURTHER - SERVER_PORT + more;
 	const struct spawn spawn = {
 	    .program = self,
 	    .arguments = argv,
@@ -142,7 +150,7 @@ static int start_server(struct share_link *share, struct err *err)
 	if (log_fd() >= 0)
 		fds[count] = (struct spawn_fd){log_fd(), STDERR_FILENO};
 	pid = spawn_start(&spawn, err);
-	for (size_t i = 0; i < share->spec.further->count; i++)
+	for (size_t i = 0; i < more; i++)
 		free(argv[SERVER_ARGUMENTS + i]);
 	if (pid < 0)
 		return err_wrap(err, "share server");
@@ -253,6 +261,20 @@ static int open_further(struct share_link *share, struct err *err)
 	return 0;
 }
 
+/* The share server works in it with ids that need not be ours. */
+static int open_boot(struct share_link *share, struct err *err)
+{
+	const struct guest_ids *ids = share->spec.ids;
+
+	if (!share->spec.boot)
+		return 0;
+	if (file_open_dir(share->spec.data_dir, "boot", &share->boot_fd, err) < 0)
+		return -1;
+	if (geteuid() == 0 && fchown(share->boot_fd, ids->host_uid, ids->host_gid) < 0)
+		return err_sys(err, "owner of boot");
+	return 0;
+}
+
 static int take_state(struct share_link *share, struct err *err)
 {
 	if (share->spec.state_fd < 0)
@@ -271,6 +293,7 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 				     .failed = failed,
 				     .ctx = ctx,
 				     .project_fd = -1,
+				     .boot_fd = -1,
 				     .orphans_fd = -1,
 				     .state_fd = -1,
 				     .control_fd = -1,
@@ -282,7 +305,7 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 	share->child.data = share;
 	(void)uv_signal_start(&share->child, on_child, SIGCHLD);
 	if (file_open_dir(AT_FDCWD, spec->project->root, &share->project_fd, err) < 0 ||
-	    open_further(share, err) < 0 ||
+	    open_further(share, err) < 0 || open_boot(share, err) < 0 ||
 	    open_orphans(spec->data_dir, spec->ids, &share->orphans_fd, err) < 0 ||
 	    take_state(share, err) < 0 || open_control(loop, share, err) < 0 ||
 	    start_server(share, err) < 0) {
@@ -312,6 +335,7 @@ void share_link_free(struct share_link *share)
 	cleanup_close(&share->project_fd);
 	for (size_t i = 0; i < SHARE_LIST_MAX; i++)
 		cleanup_close(&share->further[i]);
+	cleanup_close(&share->boot_fd);
 	cleanup_close(&share->orphans_fd);
 	cleanup_close(&share->state_fd);
 	if (share->control_fd >= 0) {

@@ -21,6 +21,7 @@ struct share_link_spec {
 	int data_dir; /* hidden from the guest; keeps what the guest unlinked and still uses */
 	const struct project *project;
 	const struct share_list *further; /* served beside the project; opened at once */
+	bool boot;			  /* and boot/ of the data directory */
 	const struct guest_ids *ids;
 	int state_fd; /* memory of a server before (share_state.h) to go on with; -1: there is none
 		       */

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/number.h"
 #include "supervisor/share_port.h"
 #include "supervisor/share_rights.h"
@@ -35,6 +36,7 @@ struct server {
 	int control;
 	struct share_config shares[SHARE_PORT_SHARES_MAX];
 	bool used[SHARE_PORT_SHARES_MAX];
+	int boot;  /* number of the share that lies in the data directory, or -1 */
 	int first; /* number of the first share: whose owner we become */
 	uint64_t nonce;
 	struct share *opened[SHARE_PORT_SHARES_MAX]; /* by number */
@@ -75,6 +77,8 @@ static int parse_share(struct server *server, const char *text, struct err *err)
 			share->read_only = true;
 		else if (number_skip(&at, ":devbox"))
 			share->local_devbox = true;
+		else if (number_skip(&at, ":boot"))
+			server->boot = (int)number;
 		else
 			return err_set(err, ERR_USAGE, "share option %s is not known", at);
 	}
@@ -114,8 +118,13 @@ static int parse(struct server *server, int argc, char **argv, struct err *err)
 	int option;
 	int r = 0;
 
-	*server = (struct server){
-	    .port = -1, .orphans = -1, .hidden = -1, .state_fd = -1, .control = -1, .first = -1};
+	*server = (struct server){.port = -1,
+				  .orphans = -1,
+				  .hidden = -1,
+				  .state_fd = -1,
+				  .control = -1,
+				  .boot = -1,
+				  .first = -1};
 	optind = 1;
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == PORT)
@@ -302,7 +311,9 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 	auto_free char *name = NULL;
 	struct share *share;
 
-	if (share_rights_name_of(config.root, &name, err) < 0)
+	if ((int)number == server->boot)
+		name = xstrdup("boot"); /* of all in the data directory this is the guest's */
+	else if (share_rights_name_of(config.root, &name, err) < 0)
 		return -1;
 	config.root_name = name;
 	config.orphans = server->orphans;

@@ -144,8 +144,8 @@ static int dry_run(struct supervisor *s, const char *root, const char *data_dir,
 
 	buf_init(&text, 65536);
 	if (load(s, root, data_dir, err) < 0 ||
-	    machine_prepare(&s->machine, s->data_dir, &s->project, &s->identity, &s->settings, NULL,
-			    err) < 0 ||
+	    machine_prepare(&s->machine, s->data_dir, &s->project, &s->identity, &s->settings,
+			    s->previous, NULL, err) < 0 ||
 	    s->machine.ops->describe(&s->machine.spec, &text, err) < 0)
 		return -1;
 	if (s->machine.accel_reason[0])
@@ -160,7 +160,8 @@ int supervisor_main(int argc, char **argv)
 	bool dry = argc == 4 && strcmp(argv[3], "--dry-run") == 0;
 	int status;
 
-	if (argc != 3 && !dry) {
+	s.previous = argc == 4 && strcmp(argv[3], LIVE_PREVIOUS) == 0;
+	if (argc != 3 && !dry && !s.previous) {
 		(void)fprintf(stderr,
 			      "dxvm: `" LIVE_COMMAND "` is not for people; see dxvm help\n");
 		return 2;

@@ -1,5 +1,5 @@
 /*
- * The file is kept between CONSOLE_MAX / 2 and CONSOLE_MAX once it was full: at the ceiling the
+ * The file is kept between half its ceiling and the ceiling once it was full: at the ceiling the
  * newer half moves to the front. That costs two bytes written for each, a price only a guest pays
  * that prints megabytes.
  *
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define READ_SIZE ((size_t)16384)
@@ -30,12 +31,15 @@ struct console {
 	char line[LINE_MAX_ + 1];
 	size_t line_length;
 	char *panic;
+	off_t max;						    /* of the file */
+	void (*heard)(void *ctx, const void *bytes, size_t length); /* NULL: nobody listens */
+	void *ctx;
 	uv_poll_t poll;
 };
 
 static void halve(struct console *console)
 {
-	off_t half = CONSOLE_MAX / 2;
+	off_t half = console->max / 2;
 	auto_free char *tail = xmalloc((size_t)half);
 	ssize_t n = pread(console->file_fd, tail, (size_t)half, console->written - half);
 
@@ -56,9 +60,9 @@ static void store(struct console *console, const char *data, size_t length)
 
 	if (console->file_fd < 0)
 		return;
-	if (console->written + (off_t)length > CONSOLE_MAX)
+	if (console->written + (off_t)length > console->max)
 		halve(console);
-	if (console->written + (off_t)length > CONSOLE_MAX)
+	if (console->written + (off_t)length > console->max)
 		return;
 	n = write(console->file_fd, data, length);
 	if (n > 0)
@@ -100,6 +104,8 @@ static bool read_some(struct console *console)
 	}
 	store(console, data, (size_t)n);
 	watch(console, data, (size_t)n);
+	if (console->heard)
+		console->heard(console->ctx, data, (size_t)n);
 	return true;
 }
 
@@ -138,9 +144,30 @@ int console_start(uv_loop_t *loop, int port_fd, int file_fd, struct console **re
 	console->port_fd = take_fd(&port);
 	console->file_fd = take_fd(&file);
 	console->written = st.st_size;
+	console->max = CONSOLE_MAX;
 	(void)uv_poll_start(&console->poll, UV_READABLE, on_readable);
 	*ret_console = console;
 	return 0;
+}
+
+void console_listen(struct console *console,
+		    void (*heard)(void *ctx, const void *bytes, size_t length), void *ctx)
+{
+	console->heard = heard;
+	console->ctx = ctx;
+	console->max = CONSOLE_MAX_LISTENED;
+}
+
+int console_type(struct console *console, const char *text, struct err *err)
+{
+	size_t length = strlen(text);
+	ssize_t n = send(console->port_fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n == (ssize_t)length)
+		return 0;
+	return n < 0 && errno != EAGAIN
+		   ? err_sys(err, "type on the guest's console")
+		   : err_set(err, ERR_BUSY, "the guest's console takes no input");
 }
 
 void console_drain(struct console *console)

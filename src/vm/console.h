@@ -17,6 +17,15 @@ struct console;
 int console_start(uv_loop_t *loop, int port_fd, int file_fd, struct console **ret_console,
 		  struct err *err);
 
+/* Hands on what comes, too; and keeps CONSOLE_MAX_LISTENED of it: somebody wants to know how
+ * something went. */
+#define CONSOLE_MAX_LISTENED ((off_t)64 << 20)
+void console_listen(struct console *console,
+		    void (*heard)(void *ctx, const void *bytes, size_t length), void *ctx);
+
+/* A line or two for the guest to read. ERR_BUSY when it takes nothing. */
+int console_type(struct console *console, const char *text, struct err *err);
+
 /* Reads what is still in the port, at most a few hundred KiB: for after the machine's end. */
 void console_drain(struct console *console);
 

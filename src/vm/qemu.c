@@ -282,6 +282,14 @@ static int run(struct qemu *q, const struct vm_spec *spec, int qmp_fd, int conso
 		fds[count++] = (struct spawn_fd){.parent = spec->disk_fd, .child = QEMU_FD_DISK};
 	if (spec->incoming)
 		fds[count++] = (struct spawn_fd){.parent = spec->state_fd, .child = QEMU_FD_STATE};
+	if (spec->install) {
+		fds[count++] =
+		    (struct spawn_fd){.parent = spec->install->media_fd, .child = QEMU_FD_MEDIA};
+		fds[count++] = (struct spawn_fd){.parent = spec->install->bootstrap_fd,
+						 .child = QEMU_FD_BOOTSTRAP};
+		fds[count++] =
+		    (struct spawn_fd){.parent = spec->install->boot_fd, .child = QEMU_FD_BOOT};
+	}
 	const struct spawn spawn = {
 	    .program = QEMU_PROGRAM,
 	    .arguments = argv,
@@ -311,6 +319,8 @@ static int connect_all(struct qemu *q, const struct vm_spec *spec, struct err *e
 	if (console_start(q->loop, ours, spec->console_fd, &q->console, err) < 0 ||
 	    make_pair(&ours, &theirs, err) < 0)
 		return -1;
+	if (q->events->console)
+		console_listen(q->console, q->events->console, q->ctx);
 	auto_close int qmp_end = theirs;
 	if (qmp_open(q->loop, ours, &qmp_events, q, &q->qmp, err) < 0)
 		return -1;
@@ -375,6 +385,11 @@ static int qemu_describe(const struct vm_spec *spec, struct buf *text, struct er
 
 /* -- what can be done to it -- */
 
+static int qemu_type(struct vm *vm, const char *text, struct err *err)
+{
+	return console_type(qemu_of(vm)->console, text, err);
+}
+
 static void qemu_power_button(struct vm *vm)
 {
 	command(qemu_of(vm), "system_powerdown", NULL);
@@ -400,6 +415,7 @@ const struct vm_ops vm_qemu = {
     .save = qemu_save,
     .load = qemu_load,
     .cont = qemu_cont,
+    .type = qemu_type,
     .power_button = qemu_power_button,
     .kill = qemu_kill,
     .pid = qemu_pid,

@@ -14,6 +14,9 @@
  *   and agent of now.
  * - -incoming defer comes last, and only where there is a saved state: without it the command lines
  *   of the two that the state passes between must be the same.
+ * - An installer's machine has its ISO as a disk, and two directories over 9p, which every
+ *   installer's kernel has; it is never saved, which 9p would not allow. Serials tell its disks
+ *   apart. What the guest may write is mapped: links, devices and owners are files with notes.
  * - rtc clock=host: after a resume the guest's hardware clock is right at once.
  */
 #include "vm/qemu_config.h"
@@ -93,7 +96,26 @@ static void add_boot(struct arguments *a, const struct vm_spec *spec)
 	    "driver=file,node-name=disk-file,filename=/dev/fdset/1,discard=unmap,"
 	    "cache.direct=off");
 	add(a, "-blockdev", "driver=raw,node-name=disk,file=disk-file,discard=unmap");
-	add(a, "-device", "virtio-blk-pci,id=vda,drive=disk,werror=enospc");
+	add(a, "-device", "virtio-blk-pci,id=vda,drive=disk,werror=enospc%s",
+	    spec->install ? ",serial=" QEMU_SERIAL_ROOT : "");
+}
+
+static void add_directory(struct arguments *a, const char *tag, int fd, const char *how)
+{
+	add(a, "-fsdev", "local,id=%s,path=/proc/self/fd/%d,%s", tag, fd, how);
+	add(a, "-device", "virtio-9p-pci,id=%s-9p,fsdev=%s,mount_tag=%s", tag, tag, tag);
+}
+
+static void add_install(struct arguments *a)
+{
+	add(a, "-add-fd", "set=2,fd=%d", QEMU_FD_MEDIA);
+	add(a, "-blockdev",
+	    "driver=file,node-name=media-file,filename=/dev/fdset/2,read-only=on,"
+	    "cache.direct=off");
+	add(a, "-blockdev", "driver=raw,node-name=media,file=media-file,read-only=on");
+	add(a, "-device", "virtio-blk-pci,id=vdb,drive=media,serial=" QEMU_SERIAL_MEDIA);
+	add_directory(a, "bootstrap", QEMU_FD_BOOTSTRAP, "security_model=none,readonly=on");
+	add_directory(a, "boot", QEMU_FD_BOOT, "security_model=mapped-file");
 }
 
 static void add_port(struct arguments *a, const char *name, int fd)
@@ -149,6 +171,8 @@ int qemu_config_make(const struct vm_spec *spec, char ***ret_argv, struct err *e
 	add_base(&arguments, spec);
 	add_boot(&arguments, spec);
 	add_devices(&arguments, spec);
+	if (spec->install)
+		add_install(&arguments);
 	if (spec->incoming)
 		add(&arguments, "-incoming", "defer");
 	*ret_argv = xmemdup(arguments.argv, (arguments.count + 1) * sizeof(*arguments.argv));

@@ -8,6 +8,10 @@
 
 #define QEMU_PROGRAM "qemu-system-x86_64"
 
+/* By which an installer finds its disks (/sys/block/NAME/serial). */
+#define QEMU_SERIAL_ROOT  "dxvm-root"
+#define QEMU_SERIAL_MEDIA "dxvm-iso"
+
 /* Numbers of the descriptors in QEMU. */
 enum qemu_fd {
 	QEMU_FD_QMP = 3,
@@ -19,6 +23,9 @@ enum qemu_fd {
 	QEMU_FD_RAM,
 	QEMU_FD_DISK,
 	QEMU_FD_STATE,
+	QEMU_FD_MEDIA,
+	QEMU_FD_BOOTSTRAP,
+	QEMU_FD_BOOT,
 	QEMU_FD_END,
 };
 

@@ -18,6 +18,13 @@ enum vm_accel {
 	VM_ACCEL_KVM,
 };
 
+/* What only the machine of an installer has. Descriptors, as in vm_spec. */
+struct vm_install {
+	int media_fd;	  /* its ISO, opened read-only */
+	int bootstrap_fd; /* a directory the guest can read, over 9p with this tag */
+	int boot_fd;	  /* a directory the guest can write: only plain files appear in it */
+};
+
 /* What to run. Strings and descriptors stay the caller's; descriptors are duplicated into the child
  * and may be closed after vm_start. */
 struct vm_spec {
@@ -37,9 +44,10 @@ struct vm_spec {
 	bool incoming;	/* not a cold boot: the guest stands still until `load` and `cont` */
 	int state_fd;	/* then: the device state to load, positioned at its start */
 	uint8_t mac[6];
-	bool network;		   /* QEMU's user network, or none at all */
-	const char *agent_program; /* fake: path of a dxvm-agent that runs on this host */
-	const char *project_dir;   /* fake: the directory that stands in for the guest's project */
+	bool network;			  /* QEMU's user network, or none at all */
+	const struct vm_install *install; /* NULL: no installer */
+	const char *agent_program;	  /* fake: path of a dxvm-agent that runs on this host */
+	const char *project_dir; /* fake: the directory that stands in for the guest's project */
 };
 
 struct vm_exit {
@@ -59,6 +67,8 @@ struct vm_events {
 	/* The answer to `load`: NULL when it is done; the guest stands still until `cont`. A
 	 * machine that cannot take a state may also just end (`gone`). */
 	void (*loaded)(void *ctx, const struct err *failure);
+	/* What the guest wrote to its console, as it comes; also in the file. May be NULL. */
+	void (*console)(void *ctx, const void *bytes, size_t length);
 	/* The machine is gone; the last event. Call vm_free when convenient, also from in here. */
 	void (*gone)(void *ctx, const struct vm_exit *exit);
 };
@@ -74,10 +84,12 @@ struct vm_ops {
 	/* Take out what the machine is beyond its RAM, into this descriptor of a file. NULL, like
 	 * the next two: this backend cannot. */
 	int (*save)(struct vm *vm, int fd, struct err *err);
-	int (*load)(struct vm *vm, struct err *err); /* from spec.state_fd */
-	void (*cont)(struct vm *vm);		     /* let the guest go on */
-	void (*power_button)(struct vm *vm);	     /* ask the guest's firmware way (ACPI) */
-	void (*kill)(struct vm *vm);		     /* at once; `gone` follows */
+	int (*load)(struct vm *vm, struct err *err);		       /* from spec.state_fd */
+	void (*cont)(struct vm *vm);				       /* let the guest go on */
+	int (*type)(struct vm *vm, const char *text, struct err *err); /* on the console; may be
+									  NULL */
+	void (*power_button)(struct vm *vm); /* ask the guest's firmware way (ACPI) */
+	void (*kill)(struct vm *vm);	     /* at once; `gone` follows */
 	pid_t (*pid)(const struct vm *vm);
 	void (*free)(struct vm *vm); /* kills it if need be; no event after this */
 };

@@ -103,9 +103,9 @@ def test_without_a_vm_a_person_is_offered_one(dxvm, scratch, clean_environment):
     child = pexpect.spawn(dxvm, cwd=str(scratch / "p"), env=clean_environment, encoding="utf-8",
                           timeout=20)
     child.expect_exact("this project has no VM yet. It can have:")
-    child.expect(r"debian +Debian 13 .*MB.*minutes")
-    child.expect(r"nixos ")
-    child.expect_exact("Make a debian VM now? [Y/n] ")
+    child.expect(r"debian +Debian 13 [^\n]*MB[^\n]*minutes")
+    child.expect(r"nixos +NixOS[^\n]*minutes")
+    child.expect_exact("Which one is to be made now? [debian, or none] ")
     child.sendline("n")
     child.expect_exact("dxvm: nothing was made")
     child.expect(pexpect.EOF)

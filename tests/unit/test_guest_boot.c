@@ -39,7 +39,7 @@ static int open_boot(const struct fixture *f, const char *kind, uint64_t size,
 {
 	const struct guest_programs programs = {.agent = f->agent, .devbox = f->devbox};
 
-	return guest_boot_open(f->dir.fd, kind_find(kind), &programs, size, boot, err);
+	return guest_boot_open(f->dir.fd, kind_find(kind), &programs, size, false, boot, err);
 }
 
 static void close_boot(struct guest_boot *boot)
