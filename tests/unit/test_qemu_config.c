@@ -76,7 +76,7 @@ static void each_accelerator_gets_its_processor(void)
 
 	CHECK(qemu_config_make(&spec, &tcg, &err) == 0);
 	CHECK_STR(value_of(tcg, "-accel", 0), "tcg,thread=multi");
-	CHECK_STR(value_of(tcg, "-cpu", 0), "max");
+	CHECK_STR(value_of(tcg, "-cpu", 0), "max,-erms");
 	spec.accel = VM_ACCEL_KVM;
 	CHECK(qemu_config_make(&spec, &kvm, &err) == 0);
 	CHECK_STR(value_of(kvm, "-accel", 0), "kvm");
