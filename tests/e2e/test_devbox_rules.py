@@ -26,10 +26,10 @@ def read_exports(output):
 
 @pytest.fixture
 def current(scratch):
-    """An environment with no nix in it, so that nothing is installed."""
+    """An environment in whose PATH there is no nix, so that nothing is installed."""
     tools = scratch / "tools"
     tools.mkdir()
-    return {"PATH": f"{tools}:relative:/usr/./bin/::/bin/:/usr/bin", "HOME": "/home/some one",
+    return {"PATH": f"{tools}:relative:/usr/./sbin/::/sbin/:/usr/sbin", "HOME": "/home/some one",
             "TERM": "x", "SHELL": "/bin/sh", "SHLVL": "3", "OLDPWD": "/", "XDG_DATA_DIRS": "/a:/b/",
             "DEVBOX_SYSTEM_BASH": "/bin/bash", "DEVBOX_SYSTEM_SED": "/bin/sed", "NEW": "a\nb$c"}
 
