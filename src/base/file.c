@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #ifdef __linux__
@@ -249,6 +250,17 @@ int file_clone(int from, int to, struct err *err)
 		data = end;
 	}
 	return more < 0 ? err_sys(err, "find data") : 0;
+}
+
+int file_socketpair(int *ret_one, int *ret_other, struct err *err)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(err, "socketpair");
+	*ret_one = ends[0];
+	*ret_other = ends[1];
+	return 0;
 }
 
 int file_set_nonblock(int fd, bool on, struct err *err)

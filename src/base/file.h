@@ -39,6 +39,9 @@ int file_write_all(int fd, const void *data, size_t length, struct err *err);
  * (FICLONE), else copies only the extents with data, so that holes stay holes. Does not sync. */
 int file_clone(int from, int to, struct err *err);
 
+/* Two ends of a stream, connected to each other. */
+int file_socketpair(int *ret_one, int *ret_other, struct err *err);
+
 int file_set_nonblock(int fd, bool on, struct err *err);
 /* Whether a program started with exec keeps this descriptor. */
 int file_set_inherit(int fd, bool on, struct err *err);

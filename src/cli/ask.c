@@ -25,13 +25,10 @@ char *ask_line(const char *question)
 
 bool ask_yes(const char *question, bool by_default)
 {
-	char answer[64];
+	auto_free char *whole = xasprintf("%s [%s]", question, by_default ? "Y/n" : "y/N");
+	auto_free char *answer = ask_line(whole);
 
-	(void)fprintf(stderr, "dxvm: %s [%s] ", question, by_default ? "Y/n" : "y/N");
-	(void)fflush(stderr);
-	if (!fgets(answer, sizeof(answer), stdin))
+	if (!answer)
 		return false;
-	if (answer[0] == '\n')
-		return by_default;
-	return tolower((unsigned char)answer[0]) == 'y';
+	return *answer ? tolower((unsigned char)*answer) == 'y' : by_default;
 }

@@ -3,26 +3,24 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "guest/entry.h"
+#include "guest/file.h"
 #include "guest/initrd.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define KERNEL_MAX  ((off_t)256 << 20)
-#define INITRD_MAX  ((off_t)512 << 20)
 #define PROGRAM_MAX ((off_t)64 << 20)
-#define DISK_MAX    ((off_t)1 << 44)
 
 static int open_disk(int data_dir, uint64_t size, int *ret_fd, struct err *err)
 {
 	auto_close int fd = -1;
 	struct stat st;
 
-	if (guest_file_open(data_dir, "disk.img", "disk.img", O_RDWR, DISK_MAX, &fd, err) < 0)
+	if (guest_file_open(data_dir, "disk.img", "disk.img", O_RDWR, GUEST_DISK_MAX, &fd, err) < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, "disk.img");
-	if (size > (uint64_t)st.st_size && size <= (uint64_t)DISK_MAX &&
+	if (size > (uint64_t)st.st_size && size <= (uint64_t)GUEST_DISK_MAX &&
 	    ftruncate(fd, (off_t)size) < 0)
 		return err_sys(err, "disk.img: make it %llu bytes long", (unsigned long long)size);
 	*ret_fd = take_fd(&fd);
@@ -52,10 +50,10 @@ static int open_ours(int boot, const struct kind *kind, const struct guest_progr
 	auto_close int agent = -1;
 	auto_close int devbox = -1;
 
-	if (guest_file_open(boot, "kernel", "boot/kernel", O_RDONLY, KERNEL_MAX, &kernel, err) <
-		0 ||
-	    guest_file_open(boot, "initrd", "boot/initrd", O_RDONLY, INITRD_MAX, &initrd, err) <
-		0 ||
+	if (guest_file_open(boot, "kernel", "boot/kernel", O_RDONLY, GUEST_KERNEL_MAX, &kernel,
+			    err) < 0 ||
+	    guest_file_open(boot, "initrd", "boot/initrd", O_RDONLY, GUEST_INITRD_MAX, &initrd,
+			    err) < 0 ||
 	    open_program(programs->agent, "the guest agent", &agent, err) < 0 ||
 	    open_program(programs->devbox, "the guest's program", &devbox, err) < 0 ||
 	    guest_initrd_compose(initrd, agent, devbox, &ret_boot->initrd_fd, err) < 0)

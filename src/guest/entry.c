@@ -2,44 +2,14 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "guest/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define KERNEL_MAX  ((off_t)256 << 20)
-#define INITRD_MAX  ((off_t)512 << 20)
 #define CMDLINE_MAX ((off_t)1900) /* the kernel takes 2047, and the host adds to it */
-
-int guest_file_open(int dir, const char *name, const char *label, int flags, off_t max, int *ret_fd,
-		    struct err *err)
-{
-	auto_close int fd = openat(dir, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ERR_NOT_FOUND,
-			       "%s is missing: `dxvm install` makes the VM anew", label);
-	if (fd < 0 && errno == ELOOP)
-		return err_set(err, ERR_INVALID, "%s is a symbolic link, which is not followed",
-			       label);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, "open %s", label);
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_INVALID, "%s is not a regular file", label);
-	if (st.st_uid != geteuid() && geteuid() != 0)
-		return err_set(err, ERR_INVALID, "%s belongs to user %lu, not to you", label,
-			       (unsigned long)st.st_uid);
-	if (st.st_size == 0 || st.st_size > max)
-		return err_set(err, ERR_INVALID,
-			       "%s has %lld bytes; between 1 and %lld are allowed", label,
-			       (long long)st.st_size, (long long)max);
-	if (file_set_nonblock(fd, false, err) < 0)
-		return err_wrap(err, "%s", label);
-	*ret_fd = take_fd(&fd);
-	return 0;
-}
 
 /* One line of printable characters; a newline may end it. */
 static int check_cmdline(char *text, const char *label, struct err *err)
@@ -91,8 +61,10 @@ static int open_files(int boot_dir, const char *name, struct guest_entry *ret_en
 
 	if (dir < 0)
 		return err_sys(err, "open boot/%s", name);
-	if (guest_file_open(dir, "kernel", kernel_label, O_RDONLY, KERNEL_MAX, &kernel, err) < 0 ||
-	    guest_file_open(dir, "initrd", initrd_label, O_RDONLY, INITRD_MAX, &initrd, err) < 0 ||
+	if (guest_file_open(dir, "kernel", kernel_label, O_RDONLY, GUEST_KERNEL_MAX, &kernel, err) <
+		0 ||
+	    guest_file_open(dir, "initrd", initrd_label, O_RDONLY, GUEST_INITRD_MAX, &initrd, err) <
+		0 ||
 	    read_cmdline(dir, cmdline_label, &cmdline, err) < 0)
 		return -1;
 	*ret_entry = (struct guest_entry){

@@ -26,7 +26,6 @@
 #include <sys/stat.h>
 
 #define FETCH_TRIES 5
-#define CHUNK	    ((size_t)1 << 18)
 
 struct job {
 	const struct fetch *fetch;
@@ -149,10 +148,10 @@ static int judge_answer(struct job *job, enum http_end end, int *tries, struct e
 {
 	if (end == HTTP_DONE && is_right(job))
 		return 1;
-	if (job->part.length > job->best)
-		*tries = 0;
-	if (job->part.length > job->best)
+	if (job->part.length > job->best) {
 		job->best = job->part.length;
+		*tries = 0;
+	}
 	if (end == HTTP_DONE && job->part.length >= job->total)
 		return judge_wrong(job, err);
 	if (end == HTTP_DONE)
@@ -227,16 +226,19 @@ int fetch_file(const struct fetch *fetch, struct err *err)
 		return there < 0 ? -1 : 0;
 	if (faccessat(fetch->dir, fetch->name, F_OK, 0) == 0)
 		demote(fetch);
-	progress_stage("downloading %s", fetch->name);
 	if (part_open(&job.part, fetch->dir, fetch->name, fetch->hash, err) < 0)
 		return -1;
 	job.best = job.part.length;
 	/* Whoever we waited for may have made it. */
 	there = fetch_has(fetch->dir, fetch->name, fetch->hash, err);
-	if (there > 0)
+	if (there > 0) {
 		part_discard(&job.part);
-	else if (there == 0 && (there = fetch_parts(&job, err)) < 0)
-		say_what_is_kept(&job, err);
+	} else if (there == 0) {
+		progress_stage("downloading %s", fetch->name);
+		there = fetch_parts(&job, err);
+		if (there < 0)
+			say_what_is_kept(&job, err);
+	}
 	part_close(&job.part);
 	return there < 0 ? -1 : 0;
 }
@@ -246,7 +248,6 @@ int fetch_has(int dir, const char *name, const char *hash, struct err *err)
 	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char is[HASH_HEX_SIZE];
 	struct stat st;
-	uint64_t done = 0;
 
 	if (fd < 0 && errno == ENOENT)
 		return 0;
@@ -254,29 +255,12 @@ int fetch_has(int dir, const char *name, const char *hash, struct err *err)
 		return err_sys(err, "%s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "%s is not a regular file", name);
-	auto_free uint8_t *chunk = xmalloc(CHUNK);
 	struct hash *sum = hash_new();
 	progress_stage("checking %s", name);
-	for (;;) {
-		ssize_t n = read(fd, chunk, CHUNK);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			(void)err_sys(err, "read %s", name);
-		if (n < 0 || (n > 0 && cancel_check(err) < 0)) {
-			hash_free(sum);
-			return -1;
-		}
-		if (n == 0)
-			break;
-		hash_add(sum, chunk, (size_t)n);
-		done += (uint64_t)n;
-		progress_bytes(done, (uint64_t)st.st_size);
-	}
+	int result = hash_add_file(sum, fd, name, NULL, err);
 	hash_take(sum, is);
 	hash_free(sum);
-	return strcmp(is, hash) == 0 ? 1 : 0;
+	return result < 0 ? -1 : strcmp(is, hash) == 0;
 }
 
 struct text {

@@ -1,11 +1,18 @@
 #include "image/hash.h"
 
 #include "base/mem.h"
+#include "image/cancel.h"
+#include "image/progress.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK ((size_t)1 << 18)
 
 struct hash {
 	struct sha256_ctx context;
@@ -37,6 +44,35 @@ void hash_reset(struct hash *hash)
 void hash_add(struct hash *hash, const void *data, size_t length)
 {
 	sha256_update(&hash->context, length, data);
+}
+
+int hash_add_file(struct hash *hash, int fd, const char *name, uint64_t *ret_length,
+		  struct err *err)
+{
+	auto_free uint8_t *chunk = xmalloc(CHUNK);
+	uint64_t done = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, "%s", name);
+	for (;;) {
+		ssize_t n = read(fd, chunk, CHUNK);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "read %s", name);
+		if (n == 0)
+			break;
+		hash_add(hash, chunk, (size_t)n);
+		done += (uint64_t)n;
+		progress_bytes(done, (uint64_t)st.st_size);
+		if (cancel_check(err) < 0)
+			return -1;
+	}
+	if (ret_length)
+		*ret_length = done;
+	return 0;
 }
 
 void hash_take(struct hash *hash, char ret_hex[HASH_HEX_SIZE])

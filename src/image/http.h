@@ -30,8 +30,8 @@ struct http_answer {
 struct http_request {
 	const char *url;
 	uint64_t offset; /* ask for what is from there on; 0: for all */
-	const char
-	    *validator; /* only if it is still the same as then (If-Range); NULL or "": always */
+	/* Only if it is still the same as then (If-Range); NULL or "": always. */
+	const char *validator;
 	/* Called once, before any data. Then data, in order. -1 ends the request. */
 	int (*begin)(void *ctx, const struct http_answer *answer, struct err *err);
 	int (*data)(void *ctx, const void *data, size_t length, struct err *err);

@@ -59,7 +59,7 @@ static int put(const struct install *install, int base, const char *from, int di
 	return -1;
 }
 
-int install_check_disk(const struct install *install, int data, struct err *err)
+static int check_disk(const struct install *install, int data, struct err *err)
 {
 	struct stat st;
 
@@ -86,21 +86,30 @@ static int put_all(const struct install *install, int base, int data, struct err
 	return fsync(boot) < 0 || fsync(data) < 0 ? err_sys(err, "sync") : 0;
 }
 
+int install_open(const struct install *install, int *ret_data, char **ret_state, struct err *err)
+{
+	auto_close int data = -1;
+
+	if (file_mkdirs(install->data, 0700, err) < 0 ||
+	    file_open_dir(AT_FDCWD, install->data, &data, err) < 0 ||
+	    check_disk(install, data, err) < 0 || file_mkdirs(install->state, 0700, err) < 0)
+		return -1;
+	/* apt takes only absolute paths. */
+	*ret_state = realpath(install->state, NULL);
+	if (!*ret_state)
+		return err_sys(err, "%s", install->state);
+	*ret_data = take_fd(&data);
+	return 0;
+}
+
 int install_run(const struct install *install, struct err *err)
 {
 	auto_close int data = -1;
 	auto_close int base = -1;
+	auto_free char *state = NULL;
 
-	if (file_mkdirs(install->data, 0700, err) < 0 ||
-	    file_open_dir(AT_FDCWD, install->data, &data, err) < 0 ||
-	    install_check_disk(install, data, err) < 0 ||
-	    file_mkdirs(install->state, 0700, err) < 0)
-		return -1;
-	/* apt takes only absolute paths. */
-	auto_free char *state = realpath(install->state, NULL);
-	if (!state)
-		return err_sys(err, "%s", install->state);
-	if (base_image_open(install->recipe, state, &base, err) < 0)
+	if (install_open(install, &data, &state, err) < 0 ||
+	    base_image_open(install->recipe, state, &base, err) < 0)
 		return -1;
 	progress_stage("copying the base image");
 	if (put_all(install, base, data, err) < 0)

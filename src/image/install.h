@@ -23,8 +23,9 @@ struct install {
 	bool offline;	     /* fetch nothing */
 };
 
-/* ERR_EXISTS when there is a disk and not `force`. */
-int install_check_disk(const struct install *install, int data, struct err *err);
+/* Makes both directories if need be, and opens them: *ret_state is an absolute path, the caller's.
+ * ERR_EXISTS when there is a disk and not `force`. */
+int install_open(const struct install *install, int *ret_data, char **ret_state, struct err *err);
 
 /* ERR_EXISTS when there is a disk already. */
 int install_run(const struct install *install, struct err *err);

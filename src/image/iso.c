@@ -29,7 +29,7 @@
 
 #define MENU_MAX   ((uint64_t)1 << 20)
 #define KERNEL_MAX ((uint64_t)256 << 20)
-#define INITRD_MAX ((uint64_t)1 << 30)
+#define INITRD_MAX ((uint64_t)512 << 20) /* as guest/file.h allows */
 
 static const struct {
 	const char *path;

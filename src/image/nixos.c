@@ -68,16 +68,11 @@ static int make(const struct install *install, const char *image, struct err *er
 int nixos_prepare(const struct install *install, struct err *err)
 {
 	auto_close int data = -1;
+	auto_free char *state = NULL;
 	auto_free char *image = NULL;
 
-	if (file_mkdirs(install->data, 0700, err) < 0 ||
-	    file_open_dir(AT_FDCWD, install->data, &data, err) < 0 ||
-	    install_check_disk(install, data, err) < 0 ||
-	    file_mkdirs(install->state, 0700, err) < 0)
+	if (install_open(install, &data, &state, err) < 0)
 		return -1;
-	auto_free char *state = realpath(install->state, NULL);
-	if (!state)
-		return err_sys(err, "%s", install->state);
 	const struct nixos_iso wish = {.state = state,
 				       .release =
 					   install->release ? install->release : NIXOS_RELEASE,

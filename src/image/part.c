@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define CHUNK	      ((size_t)1 << 18)
 #define FROM_MAX      4096
 #define VALIDATOR_MAX 1024
 #define LOCK_RETRY_NS 100000000
@@ -107,22 +106,10 @@ static bool read_from(struct part *part, const char *hash)
 /* What is there goes into the hash: it was written by a run that is gone. */
 static int take_in(struct part *part, struct err *err)
 {
-	auto_free uint8_t *chunk = xmalloc(CHUNK);
+	auto_free char *name = part_name(part);
 
-	for (;;) {
-		ssize_t n = read(part->fd, chunk, CHUNK);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, "read %s.part", part->name);
-		if (n == 0)
-			return 0;
-		hash_add(part->hash, chunk, (size_t)n);
-		part->length += (uint64_t)n;
-		if (cancel_check(err) < 0)
-			return -1;
-	}
+	progress_stage("reading what is there of %s", part->name);
+	return hash_add_file(part->hash, part->fd, name, &part->length, err);
 }
 
 int part_open(struct part *part, int dir, const char *name, const char *hash, struct err *err)

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * Files out of Debian packages, compressed files and ISO images, by libarchive. Package content comes from a
- * signed archive, yet no entry may leave the destination, and sizes are bounded.
+ * Files out of Debian packages, compressed files and ISO images, by libarchive. Package content
+ * comes from a signed archive, yet no entry may leave the destination, and sizes are bounded.
  */
 #include "base/err.h"
 

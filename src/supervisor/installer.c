@@ -29,7 +29,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,7 +62,9 @@ struct installer {
 	char *stage;
 	unsigned steps; /* of the script that were told */
 	bool gone;
-	bool early; /* the machine, before it can have run */
+	bool early;	  /* the machine, before it can have run */
+	bool panicked;	  /* before anything was typed */
+	bool tried_again; /* it was started anew for that */
 	bool cancelled;
 	struct err failure; /* the first */
 };
@@ -126,9 +127,10 @@ static void show_console(const struct installer *in)
 {
 	const char *line;
 
-	if (!console_script_line(&in->script, 0))
-		return;
-	say("note", "the last lines of the installer's console:");
+	if (console_script_line(&in->script, 0))
+		say("note", "the last lines of the installer's console:");
+	else
+		say("note", "the installer has written nothing to its console");
 	for (size_t i = 0; (line = console_script_line(&in->script, i)); i++)
 		say("note", "  | %s", line);
 	say("note", "all of it: %s/console", in->project.data_dir);
@@ -209,6 +211,7 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 
 	in->gone = true;
 	in->early = exit->early;
+	in->panicked = exit->panicked && in->script.phase == CONSOLE_BOOTING;
 	if (in->failure.code == ERR_NONE && in->ended_ms == 0)
 		fail(in, "%s",
 		     exit->expected ? "the installer restarted or powered off before it was done"
@@ -228,17 +231,6 @@ static uint64_t choose_memory(const struct settings *settings)
 	if (wanted < settings->mem)
 		wanted = settings->mem;
 	return wanted / MEMORY_UNIT * MEMORY_UNIT;
-}
-
-static int make_port(int *ret_ours, int *ret_theirs, struct err *err)
-{
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(err, "socketpair");
-	*ret_ours = ends[0];
-	*ret_theirs = ends[1];
-	return 0;
 }
 
 static int start_machine(struct installer *in, struct err *err)
@@ -273,13 +265,14 @@ static int start_machine(struct installer *in, struct err *err)
 
 	if (console < 0)
 		return err_sys(err, "console");
-	if (ram_create(spec.memory, &ram, err) < 0 || make_port(&in->agent_peer, &agent, err) < 0 ||
-	    make_port(&in->share_peer, &share, err) < 0)
+	if (ram_create(spec.memory, &ram, err) < 0 ||
+	    file_socketpair(&in->agent_peer, &agent, err) < 0 ||
+	    file_socketpair(&in->share_peer, &share, err) < 0)
 		return -1;
 	spec.ram_fd = ram;
 	spec.agent_fd = agent;
 	spec.share_fd = share;
-	in->gone = in->early = false;
+	in->gone = false;
 	in->began_ms = now_ms(in);
 	console_script_init(&in->script, nixos_command, in->began_ms);
 	begin_stage(in, "booting the installer");
@@ -293,6 +286,22 @@ static void close_ports(struct installer *in)
 	in->agent_peer = in->share_peer = -1;
 }
 
+/* As at every start (lifecycle.c): KVM that passed the probe and still cannot run it, and a panic
+ * under TCG, once. */
+static bool is_worth_another(struct installer *in)
+{
+	if (in->early && in->accel == VM_ACCEL_KVM) {
+		say("note", "KVM failed; using TCG, which is slower: %s", in->failure.text);
+		in->accel = VM_ACCEL_TCG;
+		return true;
+	}
+	if (!in->panicked || in->accel != VM_ACCEL_TCG || in->tried_again)
+		return false;
+	say("note", "%s; starting it once more", in->failure.text);
+	in->tried_again = true;
+	return true;
+}
+
 static int run_machine(struct installer *in, struct err *err)
 {
 	for (;;) {
@@ -300,12 +309,9 @@ static int run_machine(struct installer *in, struct err *err)
 			return -1;
 		(void)uv_run(&in->loop, UV_RUN_DEFAULT);
 		close_ports(in);
-		/* As at every start: KVM that passed the probe and still cannot run it. */
-		if (!in->early || in->accel != VM_ACCEL_KVM || in->cancelled)
+		if (in->cancelled || !is_worth_another(in))
 			break;
-		say("note", "KVM failed; using TCG, which is slower: %s", in->failure.text);
 		in->failure = (struct err)ERR_INIT;
-		in->accel = VM_ACCEL_TCG;
 	}
 	if (in->cancelled)
 		return err_set(err, ERR_CANCELLED, "interrupted");
@@ -375,7 +381,6 @@ static int run(struct installer *in, const char *root, const char *data_dir, str
 	    LOG_INFO, LOG_CAP);
 	if (*reason)
 		say("note", "%s", reason);
-	in->files.data_dir = in->data_dir;
 	result = installer_files_open(in->data_dir, &in->project, &in->settings, &in->files, err);
 	if (result == 0)
 		result = run_machine(in, err);

@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "base/tree.h"
 #include "guest/entry.h"
+#include "guest/file.h"
 #include "guest/nixos.h"
 #include "guest/templates.h"
 #include "supervisor/guest_config.h"
@@ -20,9 +21,6 @@
 #define INSTALLER     "installer"
 #define BOOTSTRAP     "bootstrap"
 #define BOOT_NEW      "boot.new"
-#define KERNEL_MAX    ((off_t)256 << 20)
-#define INITRD_MAX    ((off_t)512 << 20)
-#define DISK_MAX      ((off_t)1 << 44)
 #define TEXT_MAX      ((size_t)4096)
 #define LOCAL_MAX     ((size_t)1 << 20)
 #define LOCAL_PATH    "dxvm/configuration.nix"
@@ -180,11 +178,11 @@ static int open_installer(struct installer_files *files, struct err *err)
 	auto_free char *iso = NULL;
 
 	if (file_open_dir(files->data_dir, INSTALLER, &dir, err) < 0 ||
-	    guest_file_open(dir, "kernel", INSTALLER "/kernel", O_RDONLY, KERNEL_MAX,
+	    guest_file_open(dir, "kernel", INSTALLER "/kernel", O_RDONLY, GUEST_KERNEL_MAX,
 			    &files->kernel_fd, err) < 0 ||
-	    guest_file_open(dir, "initrd", INSTALLER "/initrd", O_RDONLY, INITRD_MAX,
+	    guest_file_open(dir, "initrd", INSTALLER "/initrd", O_RDONLY, GUEST_INITRD_MAX,
 			    &files->initrd_fd, err) < 0 ||
-	    guest_file_open(dir, "disk.img", INSTALLER "/disk.img", O_RDWR, DISK_MAX,
+	    guest_file_open(dir, "disk.img", INSTALLER "/disk.img", O_RDWR, GUEST_DISK_MAX,
 			    &files->disk_fd, err) < 0 ||
 	    read_line(dir, "cmdline", &files->cmdline, err) < 0 ||
 	    read_line(dir, "release", &files->release, err) < 0 ||

@@ -93,6 +93,7 @@ struct supervisor {
 	char *agent_loss;	/* why the agent's link went down */
 	bool previous;		/* boot the system before the present one */
 	bool tried_tcg;		/* fell back from KVM once */
+	bool tried_again;	/* started a guest anew that panicked while it started */
 	int data_dir;
 };
 

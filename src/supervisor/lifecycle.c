@@ -248,17 +248,24 @@ void lifecycle_drop_machine(struct supervisor *s)
 	machine_done(&s->machine);
 }
 
-/* KVM that passed the probe and still cannot start a machine: once more without it. */
-static bool fall_back_to_tcg(struct supervisor *s, const struct vm_exit *exit)
+/* What a machine that did not get as far as a ready guest may be given once more: KVM that passed
+ * the probe and still cannot start it, without KVM; and a kernel that panicked under TCG, as it is.
+ * One in some hundred starts does: a processor of TCG's may run the int3 of an instruction that
+ * another one has just finished to patch, and a timer may be too late on a busy host. */
+static bool start_once_more(struct supervisor *s, const struct vm_exit *exit)
 {
+	bool by_kvm = s->machine.spec.accel == VM_ACCEL_KVM;
+	bool *tried = by_kvm ? &s->tried_tcg : &s->tried_again;
 	struct err err = ERR_INIT;
 
-	if (!exit->early || s->machine.spec.accel != VM_ACCEL_KVM || s->tried_tcg ||
-	    s->state != STATE_STARTING)
+	if (!(by_kvm ? exit->early : exit->panicked) || *tried || s->state != STATE_STARTING)
 		return false;
-	s->tried_tcg = true;
+	*tried = true;
 	log_warn("machine", "%s", exit->text);
-	control_note(s->control, "KVM failed; using TCG, which is slower (see `dxvm logs`)");
+	control_note(s->control,
+		     by_kvm ? "KVM failed; using TCG, which is slower (see `dxvm logs`)"
+			    : "the guest's kernel failed while it started; starting it once "
+			      "more (see `dxvm logs`)");
 	lifecycle_drop_machine(s);
 	if (lifecycle_start(s, &err) == 0)
 		return true;
@@ -273,7 +280,7 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 
 	s->vm->ops->free(take_ptr(&s->vm));
 	if ((s->state == STATE_SUSPENDING && suspend_gone(s)) || resume_gone(s, exit->text) ||
-	    fall_back_to_tcg(s, exit))
+	    start_once_more(s, exit))
 		return;
 	if (wanted)
 		log_info("machine", "powered off");

@@ -10,18 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-static int make_port(int *ret_guest, int *ret_host, struct err *err)
-{
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(err, "socketpair");
-	*ret_guest = ends[0];
-	*ret_host = ends[1];
-	return 0;
-}
 
 static int choose_accel(struct machine *machine, const enum vm_accel *accel, struct err *err)
 {
@@ -75,8 +63,8 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 	machine->agent_program = path_program("agent", "dxvm-agent", err);
 	machine->spec.agent_program = machine->agent_program;
 	if (!machine->agent_program ||
-	    make_port(&machine->spec.agent_fd, &machine->agent_peer, err) < 0 ||
-	    make_port(&machine->spec.share_fd, &machine->share_peer, err) < 0 ||
+	    file_socketpair(&machine->spec.agent_fd, &machine->agent_peer, err) < 0 ||
+	    file_socketpair(&machine->spec.share_fd, &machine->share_peer, err) < 0 ||
 	    (settings->guest->has_machine &&
 	     prepare_hardware(machine, data_dir, settings, previous, accel, err) < 0)) {
 		machine_done(machine);

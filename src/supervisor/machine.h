@@ -31,8 +31,9 @@ struct machine {
 		.agent_peer = -1, .share_peer = -1                                                 \
 	}
 
-/* Opens everything. previous: boots the system before the present one. accel: what a machine before this one had; NULL: find out what there is
- * (DXVM_ACCEL counts more than either). On failure nothing is left open. */
+/* Opens everything. previous: boots the system before the present one. accel: what a machine before
+ * this one had; NULL: find out what there is (DXVM_ACCEL counts more than either). On failure
+ * nothing is left open. */
 int machine_prepare(struct machine *machine, int data_dir, const struct project *project,
 		    const struct identity *identity, const struct settings *settings, bool previous,
 		    const enum vm_accel *accel, struct err *err);

@@ -235,12 +235,8 @@ int share_link_state(const struct share_link *share, int *ret_fd, struct err *er
 
 static int open_control(uv_loop_t *loop, struct share_link *share, struct err *err)
 {
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(err, "socketpair");
-	share->control_fd = ends[0];
-	share->control_peer = ends[1];
+	if (file_socketpair(&share->control_fd, &share->control_peer, err) < 0)
+		return -1;
 	(void)uv_poll_init(loop, &share->control, share->control_fd);
 	(void)uv_timer_init(loop, &share->limit);
 	share->control.data = share;

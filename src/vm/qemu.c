@@ -101,9 +101,10 @@ static void maybe_gone(struct qemu *q)
 	panic = console_panic(q->console);
 	(void)uv_timer_stop(&q->retry);
 	if (!q->killed && q->failure[0] == '\0' && is_reason_expected(q)) {
-		exit.expected = panic[0] == '\0';
+		exit.panicked = panic[0] != '\0';
+		exit.expected = !exit.panicked;
 		(void)snprintf(exit.text, sizeof(exit.text), "%s%.400s",
-			       panic[0] ? "the guest's kernel failed: " : "", panic);
+			       exit.panicked ? "the guest's kernel failed: " : "", panic);
 	} else if (!q->killed) {
 		exit.early = uv_now(q->loop) - q->started < EARLY_MS;
 		explain(q, &exit);
@@ -250,17 +251,6 @@ static void qemu_cont(struct vm *vm)
 
 /* -- start -- */
 
-static int make_pair(int *ret_ours, int *ret_theirs, struct err *err)
-{
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return err_sys(err, "socketpair");
-	*ret_ours = ends[0];
-	*ret_theirs = ends[1];
-	return 0;
-}
-
 static int run(struct qemu *q, const struct vm_spec *spec, int qmp_fd, int console_fd,
 	       struct err *err)
 {
@@ -313,11 +303,11 @@ static int connect_all(struct qemu *q, const struct vm_spec *spec, struct err *e
 	int ours = -1;
 	int theirs = -1;
 
-	if (make_pair(&ours, &theirs, err) < 0)
+	if (file_socketpair(&ours, &theirs, err) < 0)
 		return -1;
 	auto_close int console_end = theirs;
 	if (console_start(q->loop, ours, spec->console_fd, &q->console, err) < 0 ||
-	    make_pair(&ours, &theirs, err) < 0)
+	    file_socketpair(&ours, &theirs, err) < 0)
 		return -1;
 	if (q->events->console)
 		console_listen(q->console, q->events->console, q->ctx);

@@ -123,6 +123,26 @@ def test_a_qemu_that_is_too_old_is_quoted(place, home):
     assert b"unsupported machine type (dxvm needs QEMU 7.2 or newer)" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("times, status", [(1, 0), (2, 125)])
+def test_a_kernel_that_panics_while_it_starts_is_started_once_more(place, home, times, status):
+    project = place(home[0] / f"panic{times}")
+    count = project.root / "count"
+    project.environment["PATH"] = with_qemu(home, f"""
+        echo x >>'{count}'
+        if [ $(wc -l <'{count}') -le {times} ]; then # no program to run: the kernel panics
+            for word; do shift; case $word in console=*) word="$word rdinit=/none" ;; esac; set -- "$@" "$word"; done
+        fi
+        exec {shutil.which("qemu-system-x86_64")} "$@" """)
+    (pathlib.Path(project.environment["PATH"]) / "wc").symlink_to(shutil.which("wc"))
+    project.environment["DXVM_ACCEL"] = "tcg"
+    done = project.run("start")
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count(b"the guest's kernel failed while it started; starting it once more") == 1
+    assert (b"the guest's kernel failed: Kernel panic" in done.stderr) == (status != 0), done.stderr
+    assert count.read_text() == "x\n" * 2
+    project.run("stop")
+
+
 def test_a_qemu_that_dies_at_once_is_quoted(place, home):
     project = place(home[0] / "q3")
     project.environment["PATH"] = with_qemu(home, 'echo "last words" >&2; kill -ABRT $$')
