@@ -118,9 +118,23 @@ def make_root(scratch, sources, systems):
         "--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc", "i18n")),
         customize(f"sh {scratch}/setup.sh \"$1\""), "trixie", tar, "-", input=sources.encode())
-    with open(tar, "rb") as stream:
-        run("sqfstar", "-comp", "lz4", "-quiet", "-no-progress", scratch / "nix-store.squashfs", stdin=stream)
-    return scratch / "nix-store.squashfs"
+    return make_squashfs(tar, scratch)
+
+
+def make_squashfs(tar, scratch):
+    """Read again before it is believed: of these, squashfs-tools 4.5 damages one in ten."""
+    image, again = scratch / "nix-store.squashfs", scratch / "again"
+    for _ in range(6):
+        with open(tar, "rb") as stream:
+            run("sqfstar", "-comp", "lz4", "-quiet", "-no-progress", image, stdin=stream)
+        whole = all(subprocess.run(words, env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
+                    for words in (["unsquashfs", "-quiet", "-no-progress", "-d", again, image],
+                                  ["tar", "--compare", "--file", tar, "--directory", again, "./nix", "./usr"]))
+        shutil.rmtree(again, ignore_errors=True)
+        if whole:
+            return image
+        image.unlink()
+    raise AssertionError("sqfstar writes images that unsquashfs cannot read")
 
 
 def make_systems(scratch, kernel, initrd):

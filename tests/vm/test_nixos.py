@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import nixos_standin
-from projects import Project, stop_quietly
+from projects import Project, stop_quietly, wait_until
 
 LONG = pytest.mark.skipif(os.environ.get("DXVM_TEST_INSTALL_FAULTS") != "1",
                           reason="takes minutes; DXVM_TEST_INSTALL_FAULTS=1 runs it")
@@ -110,6 +110,8 @@ def test_nothing_of_the_installation_is_left_but_its_console(nixos):
 def test_systemd_is_pid_1_and_the_agent_a_service_with_the_users_ids(nixos):
     assert guest(nixos, "cat /proc/1/comm") == "systemd"
     assert guest(nixos, "cat /proc/self/cgroup").endswith("dxvm-agent.service/sessions")
+    # The agent is there before what systemctl asks.
+    wait_until(lambda: nixos.run("-q", "exec", "systemctl", "is-active", "dbus").returncode == 0, "D-Bus")
     assert guest(nixos, "systemctl show -p Delegate --value dxvm-agent") == "yes"
     assert guest(nixos, "sudo -n id -u; cat /etc/nixos/local.nix").split("\n") == ["0", "{ ... }: { }"]
     guest(nixos, "echo guest >made")
