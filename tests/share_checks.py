@@ -211,6 +211,21 @@ def a_fifo_carries_bytes():
     os.close(writer)
 
 
+def a_fifo_that_loses_one_of_two_names_is_there_by_the_other():
+    os.mkfifo("a")
+    os.link("a", "b")
+    reader = os.open("a", os.O_RDONLY | os.O_NONBLOCK)
+    os.unlink("a")
+    assert stat.S_ISFIFO(os.stat("b").st_mode) and os.stat("b").st_nlink == 1
+    writer = os.open("b", os.O_WRONLY)
+    os.unlink("b")
+    assert os.fstat(reader).st_nlink == 0
+    os.write(writer, b"through")
+    assert os.read(reader, 20) == b"through"
+    os.close(reader)
+    os.close(writer)
+
+
 def symbolic_links_are_read_and_followed():
     put("f", b"1")
     os.symlink("f", "l")

@@ -310,7 +310,7 @@ static int replace(struct share *share, const struct end *from, const struct end
 	}
 	if (same)
 		return 0; /* two names of one file: nothing happened */
-	orphan_commit(share, kept);
+	orphan_commit(share, kept, &to->stat);
 	if (to->exists && S_ISDIR(to->stat.mode)) {
 		key = node_key_of(&to->stat);
 		kept = node_by_key(&share->nodes, &key);

@@ -16,8 +16,8 @@ void orphan_name(const struct share *share, const struct node *node, char *ret_n
 	(void)snprintf(ret_name, size, "%" PRIu32 "-%016" PRIx64, share->config.number, node->id);
 }
 
-/* The node of a file about to lose this name, if its content must be kept: it is a regular file,
- * the guest knows it, and it has no other name that we know of. */
+/* The node of a file about to lose this name, if what it is must be kept: the guest knows it, and
+ * it has no other name that we know of. */
 static struct node *to_keep(struct share *share, struct node *parent, const char *name,
 			    const struct os_stat *stat)
 {
@@ -32,15 +32,19 @@ static struct node *to_keep(struct share *share, struct node *parent, const char
 	return locate_stat(share, node, &other) == 0 && other.nlink > 1 ? NULL : node;
 }
 
-/* Out of the tree without content: what it was is remembered. */
-static void forget_place(struct share *share, struct node *node)
+/* It lost its name and is not among the orphans. What it was is remembered, unless it still has
+ * other names, which we do not know: then its place is wrong now, and with the answer ESTALE the
+ * guest looks up the name that it has in mind. */
+static void forget_place(struct share *share, struct node *node, const struct os_stat *stat)
 {
-	node_leave(&share->nodes, node, NODE_GONE);
+	if (node->fd_pinned || stat->nlink < 2)
+		node_leave(&share->nodes, node, NODE_GONE);
 }
 
+/* A descriptor in place of a name; only a regular file's can be had. */
 static bool pin(struct share *share, struct node *node, int dir, const char *name)
 {
-	if (share->pinned_count >= FILES_PINNED_MAX)
+	if (!S_ISREG(node->key.type) || share->pinned_count >= FILES_PINNED_MAX)
 		return false;
 	return fd_cache_pin(share, node, dir, name) == 0;
 }
@@ -53,14 +57,14 @@ int orphan_unlink(struct share *share, struct node *parent, int dir, const char 
 
 	if (!node)
 		return unlinkat(dir, name, 0) < 0 ? -errno : 0;
-	if (S_ISREG(stat->mode) && share->config.orphans >= 0) {
+	if (share->config.orphans >= 0) {
 		orphan_name(share, node, kept, sizeof(kept));
 		if (renameat(dir, name, share->config.orphans, kept) == 0) {
 			node_leave(&share->nodes, node, NODE_ORPHAN);
 			return 0;
 		}
 	}
-	bool pinned = S_ISREG(stat->mode) && pin(share, node, dir, name);
+	bool pinned = pin(share, node, dir, name);
 
 	if (unlinkat(dir, name, 0) < 0) {
 		int sys = errno;
@@ -69,7 +73,7 @@ int orphan_unlink(struct share *share, struct node *parent, int dir, const char 
 			fd_cache_unpin(share, node);
 		return -sys;
 	}
-	forget_place(share, node);
+	forget_place(share, node, stat);
 	return 0;
 }
 
@@ -79,27 +83,27 @@ struct node *orphan_prepare(struct share *share, struct node *parent, int dir, c
 	struct node *node = to_keep(share, parent, name, stat);
 	char kept[48];
 
-	if (!node || !S_ISREG(stat->mode))
-		return node;
+	if (!node)
+		return NULL;
 	orphan_name(share, node, kept, sizeof(kept));
 	if (share->config.orphans < 0 || linkat(dir, name, share->config.orphans, kept, 0) < 0)
 		(void)pin(share, node, dir, name);
 	return node;
 }
 
-void orphan_commit(struct share *share, struct node *node)
+void orphan_commit(struct share *share, struct node *node, const struct os_stat *stat)
 {
-	struct os_stat stat;
+	struct os_stat now;
 	char kept[48];
 
 	if (!node)
 		return;
 	orphan_name(share, node, kept, sizeof(kept));
 	if (!node->fd_pinned && share->config.orphans >= 0 &&
-	    os_stat_at(share->config.orphans, kept, &stat) == 0)
+	    os_stat_at(share->config.orphans, kept, &now) == 0)
 		node_leave(&share->nodes, node, NODE_ORPHAN);
 	else
-		forget_place(share, node);
+		forget_place(share, node, stat);
 }
 
 static void remove_kept(struct share *share, struct node *node)

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * Files that the guest unlinked and may still have open. With no-open the server is not told which
- * are open, so each known regular file is kept until the guest forgets the node, right after the
- * unlink when nobody has it open.
+ * are open, so each known file is kept until the guest forgets the node, right after the unlink when
+ * nobody has it open. That goes for FIFOs, sockets and symbolic links too: one that loses a name of
+ * several is still there by the others, which the guest asks about by the same node.
  *
  * Kept by moving it into a private directory on the same file system: unlike a descriptor, that
  * survives the end of this process, and so a suspended machine. Where it cannot be moved (another
@@ -23,7 +24,7 @@ int orphan_unlink(struct share *share, struct node *parent, int dir, const char 
  * one of orphan_commit and orphan_abort, which take NULL. */
 struct node *orphan_prepare(struct share *share, struct node *parent, int dir, const char *name,
 			    const struct os_stat *stat);
-void orphan_commit(struct share *share, struct node *node);
+void orphan_commit(struct share *share, struct node *node, const struct os_stat *stat);
 void orphan_abort(struct share *share, struct node *node);
 
 /* The node has a name in the tree again, or is no longer needed. */

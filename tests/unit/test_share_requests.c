@@ -290,6 +290,17 @@ static void a_file_written_to_is_closed_when_it_was_left_alone(void)
 	CHECK_INT(share_rig_write(&rig, f, 1, "y"), 0);
 }
 
+/* Takes the orphans away where they are not wanted: a shared directory of another file system. */
+static void start_over(struct share_rig *rig, bool orphans)
+{
+	share_rig_init(rig);
+	if (orphans)
+		return;
+	(void)close(rig->config.orphans);
+	rig->config.orphans = -1;
+	share_rig_restart(rig);
+}
+
 static void an_unlinked_file_keeps_its_content_until_it_is_forgotten(void)
 {
 	auto_share_rig struct share_rig rig;
@@ -298,12 +309,7 @@ static void an_unlinked_file_keeps_its_content_until_it_is_forgotten(void)
 	uint64_t f;
 
 	for (int with_orphans = 0; with_orphans < 2; with_orphans++) {
-		share_rig_init(&rig);
-		if (!with_orphans) {
-			(void)close(rig.config.orphans);
-			rig.config.orphans = -1;
-			share_rig_restart(&rig);
-		}
+		start_over(&rig, with_orphans);
 		CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "f", FILE_MODE, &f), 0);
 		CHECK_INT(share_rig_write(&rig, f, 0, "content"), 0);
 		CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "f"), 0);
@@ -318,6 +324,67 @@ static void an_unlinked_file_keeps_its_content_until_it_is_forgotten(void)
 		CHECK_INT(share_rig_read(&rig, f, 0, bytes), -ESTALE);
 		CHECK_INT(unlinkat(rig.config.root, ".devbox/vm/orphans", AT_REMOVEDIR), 0);
 		if (!with_orphans)
+			share_rig_done(&rig);
+	}
+}
+
+/* What the guest's kernel does with a name it holds: asks by the node, and looks again if stale. */
+static int getattr_by(struct share_rig *rig, const char *name, uint64_t node,
+		      struct fuse_attr_out *ret_out)
+{
+	struct fuse_entry_out entry;
+	int r = getattr(rig, node, ret_out);
+
+	if (r != -ESTALE)
+		return r;
+	r = share_rig_lookup(rig, FUSE_ROOT_ID, name, &entry);
+	return r < 0 ? r : getattr(rig, entry.nodeid, ret_out);
+}
+
+static void what_loses_one_of_two_names_is_there_by_the_other(void)
+{
+	static const uint32_t types[] = {S_IFREG, S_IFIFO, S_IFSOCK, S_IFLNK};
+	auto_share_rig struct share_rig rig;
+	struct fuse_attr_out out;
+	uint64_t node;
+
+	for (unsigned i = 0; i < 4 * ARRAY_SIZE(types); i++) {
+		uint32_t type = types[i / 4];
+		bool orphans = i & 1;
+		bool replaced = i & 2;
+
+		start_over(&rig, orphans);
+		if (type == S_IFLNK)
+			CHECK_INT(symlinkat("to", rig.config.root, "a"), 0);
+		else
+			CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "a", type | 0644, NULL), 0);
+		node = share_rig_node(&rig, "a");
+		CHECK_INT(linkat(rig.config.root, "a", rig.config.root, "b", 0), 0);
+		share_rig_host_put(&rig, "other", "");
+		CHECK(share_rig_node(&rig, "other") != 0);
+		if (replaced)
+			CHECK_INT(
+			    share_rig_rename(&rig, FUSE_ROOT_ID, "other", FUSE_ROOT_ID, "a", 0), 0);
+		else
+			CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "a"), 0);
+		CHECK_INT(getattr_by(&rig, "b", node, &out), 0);
+		CHECK_INT(out.attr.nlink, 1);
+		CHECK_INT(out.attr.mode & S_IFMT, type);
+		CHECK_INT(share_rig_node(&rig, "b"), node);
+		if (type == S_IFLNK) {
+			share_rig_begin(&rig, FUSE_READLINK, node);
+			CHECK_INT(share_rig_ask(&rig), 0);
+			CHECK(rig.answer_length == 2 && memcmp(rig.answer, "to", 2) == 0);
+		}
+		/* The last one goes while it is open. */
+		CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "b"), 0);
+		CHECK_INT(getattr(&rig, node, &out), 0);
+		CHECK_INT(out.attr.mode & S_IFMT, type);
+		CHECK_INT(out.attr.nlink, 0);
+		share_rig_forget(&rig, node, 100);
+		CHECK_INT(getattr(&rig, node, &out), -ESTALE);
+		CHECK_INT(unlinkat(rig.config.root, ".devbox/vm/orphans", AT_REMOVEDIR), 0);
+		if (i + 1 < 4 * ARRAY_SIZE(types))
 			share_rig_done(&rig);
 	}
 }
@@ -389,6 +456,7 @@ TEST_MAIN(TEST(a_request_cut_anywhere_is_refused),
 	  TEST(the_number_of_nodes_is_bounded), TEST(descriptors_are_bounded),
 	  TEST(a_file_written_to_is_closed_when_it_was_left_alone),
 	  TEST(an_unlinked_file_keeps_its_content_until_it_is_forgotten),
+	  TEST(what_loses_one_of_two_names_is_there_by_the_other),
 	  TEST(a_read_only_share_changes_nothing),
 	  TEST(a_file_replaced_by_the_host_is_stale_by_its_old_id),
 	  TEST(a_directory_moved_by_the_host_is_found_again))
