@@ -166,6 +166,17 @@ static void look_at(struct share *share, struct node *node, const struct os_stat
 	tell_inode(share, node, content);
 }
 
+/* What the host moved to a place that is watched is used there from now on: programs of the guest
+ * that are in such a directory, or have a file below it open, do not notice. A file of several names
+ * stays where it was seen last: there it may well be. */
+static void follow(struct share *share, struct node *node, const struct os_stat *stat,
+		   struct node *dir, const char *name)
+{
+	if (node->id >= NODE_FIRST && node->place == NODE_IN_TREE &&
+	    (S_ISDIR(stat->mode) || stat->nlink < 2))
+		(void)node_move(&share->nodes, node, dir, name);
+}
+
 static void name_event(struct share *share, struct node *dir, int dir_fd, const char *name)
 {
 	const struct node *known = node_by_place(&share->nodes, dir, name);
@@ -178,8 +189,10 @@ static void name_event(struct share *share, struct node *dir, int dir_fd, const 
 	 * has other names makes it uncertain what it knows. */
 	if (exists ? !node || node != known : known || share->many_names > 0)
 		tell_entry(share, dir, name);
-	if (node)
+	if (node) {
+		follow(share, node, &stat, dir, name);
 		look_at(share, node, &stat);
+	}
 	if (os_stat_at(dir_fd, "", &stat) == 0)
 		look_at(share, dir, &stat);
 }

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import traceback
 
@@ -149,6 +150,33 @@ class Rig:
         _, status = os.waitpid(child, 0)
         if status != 0:
             pytest.fail(told or f"the child ended with status {status}", pytrace=False)
+
+    def steps(self, function):
+        """Runs a generator function in the guest, from one yield to the next each time the caller asks
+        for more: what is done between is the host's."""
+        def within():
+            for _ in function():
+                os.write(told, b".")
+                os.read(go, 1)
+
+        def run():
+            try:
+                self.run(within)
+            except BaseException as error:
+                failure.append(error)
+            os.close(told)
+        failure = []
+        (tell, told), (go, going) = os.pipe(), os.pipe()
+        thread = threading.Thread(target=run)
+        thread.start()
+        while os.read(tell, 1):
+            yield
+            os.write(going, b".")
+        thread.join()
+        for fd in (tell, go, going):
+            os.close(fd)
+        if failure:
+            raise failure[0]
 
     def as_root(self, function, *arguments):
         self.run(function, *arguments, uid=0)

@@ -1,6 +1,7 @@
 """What the host changes, the guest sees at once, although it may believe what it knows for an hour:
 the server watches, and says when something no longer holds. And what the guest does itself is no
 news to it."""
+import errno
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from share_churn import churn
+from share_churn import churn, tree
 from share_rig import HOST_ID, Rig, get, put, wait_for
 
 LIMIT = 0.1  # seconds after the change
@@ -81,6 +82,80 @@ def test_a_directory_moved_by_the_host_takes_its_content_along(rig):
     seen_in_time((rig.guest / "c/f").exists, "the directory")
     assert get(rig.guest / "c/f") == b"1"
     assert not (rig.guest / "a/b").exists()
+
+
+def in_guests_name(*paths):
+    for path in paths:
+        os.chown(path, HOST_ID, HOST_ID)
+
+
+def written(fd, text):
+    """Whether it could be written: a place is wrong until the server has read what the host did."""
+    try:
+        return os.pwrite(fd, text, 0) == len(text)
+    except OSError as error:
+        assert error.errno == errno.ESTALE, error
+        return False
+
+
+def test_programs_in_a_directory_that_the_host_moves_go_on(rig):
+    """By the working directory, an open directory and an open file; the last time with another server,
+    which knows nothing but the places that the one before noted."""
+    (rig.host / "a/b").mkdir(parents=True)
+    (rig.host / "z").mkdir()
+    (rig.host / "a/b/f").write_text("1")
+    in_guests_name(*(rig.host / path for path in ("a", "a/b", "z", "a/b/f")))
+
+    def work():
+        os.listdir("z")  # where it will be must be known, to be watched
+        os.chdir("a/b")
+        directory, file = os.open(".", os.O_RDONLY), os.open("f", os.O_RDWR)
+        for text in (b"2", b"3", b"4"):
+            yield
+            wait_for(lambda text=text: written(file, text), "the new place", seconds=5)
+            assert get("f") == text
+            put(b"new " + text, text)
+            assert b"new " + text in [os.fsencode(name) for name in os.listdir(directory)]
+            assert os.stat(b"new " + text, dir_fd=directory).st_size == 1
+    for number, _ in enumerate(rig.steps(work)):
+        if number < 2:
+            old, new = ("a", "c", "z/d")[number:number + 2]
+            (rig.host / old).rename(rig.host / new)
+        else:
+            rig.kill_server()
+            rig.start_server()
+    assert (rig.host / "z/d/b/f").read_text() == "4"
+    assert sorted(os.listdir(rig.host / "z/d/b")) == ["f", "new 2", "new 3", "new 4"]
+
+
+def test_a_directory_that_the_host_moves_away_is_out_of_reach_for_who_is_in_it(rig):
+    """And what takes its place, be it a link to it, is not taken for it."""
+    outside = rig.scratch / "outside"
+    (rig.host / "a/b").mkdir(parents=True)
+    (rig.host / "a/b/f").write_text("1")
+    in_guests_name(*(rig.host / path for path in ("a", "a/b", "a/b/f")))
+    attempts = [lambda: put("g", b"2"), lambda: os.mkdir("h"), lambda: os.unlink("f"),
+                lambda: os.rename("f", "g"), lambda: os.symlink("f", "g"), lambda: os.link("f", "g"),
+                lambda: os.chmod("f", 0o777), lambda: os.truncate("f", 0), lambda: os.utime("f")]
+
+    def work():
+        os.chdir("a/b")
+        os.listdir(".")
+        yield
+        for number, attempt in enumerate(attempts):
+            try:
+                attempt()
+            except OSError as error:
+                assert error.errno in (errno.ESTALE, errno.ENOENT), error
+            else:
+                raise AssertionError(f"attempt {number} did something")
+    steps = rig.steps(work)
+    next(steps)
+    (rig.host / "a").rename(outside)
+    (rig.host / "a").symlink_to(outside)
+    before = tree(outside)
+    assert not list(steps)
+    assert tree(outside) == before
 
 
 def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
