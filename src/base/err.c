@@ -50,15 +50,23 @@ static void PRINTF_LIKE(3, 0)
 	memcpy(err->text, text, used + kept + 1);
 }
 
+/* What to do about it, where that is always the same. */
+static const char *advice(int sys)
+{
+	return sys == ENOSPC || sys == EDQUOT ? "; make room there and try again" : "";
+}
+
 void err_sys_(struct err *err, const char *format, ...)
 {
 	int sys = errno;
+	char reason[160];
 	va_list ap;
 
+	(void)snprintf(reason, sizeof(reason), "%s%s", strerror(sys), advice(sys));
 	err->code = ERR_SYSTEM;
 	err->sys = sys;
 	va_start(ap, format);
-	put_context(err, strerror(sys), format, ap);
+	put_context(err, reason, format, ap);
 	va_end(ap);
 	errno = sys;
 }

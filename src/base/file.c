@@ -1,7 +1,9 @@
 #include "base/file.h"
 
+#include "base/fault.h"
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -63,7 +65,7 @@ int file_write_all(int fd, const void *data, size_t length, struct err *err)
 	const char *p = data;
 
 	while (length > 0) {
-		ssize_t n = write(fd, p, length);
+		ssize_t n = fault_point("write", "") < 0 ? -1 : write(fd, p, length);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -75,46 +77,134 @@ int file_write_all(int fd, const void *data, size_t length, struct err *err)
 	return 0;
 }
 
+int file_create(int dir, const char *name, mode_t mode, int *ret_fd, struct err *err)
+{
+	int fd;
+
+	if (file_remove(dir, name, err) < 0)
+		return -1;
+	/* O_EXCL refuses links planted in between. */
+	fd = fault_point("create", name) < 0
+		 ? -1
+		 : openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
+		return err_sys(err, "create %s", name);
+	*ret_fd = fd;
+	return 0;
+}
+
+int file_remove(int dir, const char *name, struct err *err)
+{
+	if ((fault_point("remove", name) < 0 || unlinkat(dir, name, 0) < 0) && errno != ENOENT)
+		return err_sys(err, "remove %s", name);
+	return 0;
+}
+
+int file_rename(int dir, const char *from, const char *to, struct err *err)
+{
+	if (fault_point("rename", to) < 0 || renameat(dir, from, dir, to) < 0)
+		return err_sys(err, "rename %s to %s", from, to);
+	return 0;
+}
+
+int file_sync(int fd, const char *name, struct err *err)
+{
+	return fault_point("sync", name) < 0 || fsync(fd) < 0 ? err_sys(err, "sync %s", name) : 0;
+}
+
 /* Syncs the directory itself, so that a rename in it survives a power cut. */
-static int sync_dir(int dir, struct err *err)
+static int sync_dir(int dir, const char *name, struct err *err)
 {
 	auto_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 || fsync(fd) < 0)
-		return err_sys(err, "sync directory");
-	return 0;
+	return fd < 0 ? err_sys(err, "open the directory of %s", name) : file_sync(fd, name, err);
+}
+
+static int write_part(int dir, const char *part, const void *data, size_t length, mode_t mode,
+		      struct err *err)
+{
+	auto_close int fd = -1;
+
+	if (file_create(dir, part, mode, &fd, err) < 0)
+		return -1;
+	return file_write_all(fd, data, length, err) < 0 || file_sync(fd, part, err) < 0 ? -1 : 0;
 }
 
 int file_write_atomic(int dir, const char *name, const void *data, size_t length, mode_t mode,
 		      struct err *err)
 {
-	auto_free char *part = xasprintf("%s.part", name);
-	auto_close int fd = -1;
+	auto_free char *part = xasprintf("%s" FILE_PART, name);
 
-	/* A part left by a crash is ours to remove; O_EXCL then refuses links planted in between.
-	 */
-	if (unlinkat(dir, part, 0) < 0 && errno != ENOENT)
-		return err_sys(err, "remove %s", part);
-	fd = openat(dir, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (write_part(dir, part, data, length, mode, err) < 0 ||
+	    file_rename(dir, part, name, err) < 0) {
+		(void)unlinkat(dir, part, 0);
+		return err_wrap(err, "%s", name);
+	}
+	return sync_dir(dir, name, err);
+}
+
+/* Takes the flock, or ERR_BUSY. */
+static int lock(int fd, bool wait, const char *name, struct err *err)
+{
+	while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return err_set(err, ERR_BUSY, "%s is locked", name);
+		if (errno != EINTR)
+			return err_sys(err, "lock %s", name);
+	}
+	return 0;
+}
+
+int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err)
+{
+	auto_close int fd =
+	    fault_point("create", name) < 0
+		? -1
+		: openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
 	if (fd < 0)
-		return err_sys(err, "create %s", part);
-	if (file_write_all(fd, data, length, err) < 0) {
-		(void)err_wrap(err, "%s", name);
-		goto remove_part;
-	}
-	if (fsync(fd) < 0) {
-		(void)err_sys(err, "sync %s", name);
-		goto remove_part;
-	}
-	if (renameat(dir, part, dir, name) < 0) {
-		(void)err_sys(err, "rename %s", name);
-		goto remove_part;
-	}
-	return sync_dir(dir, err);
+		return err_sys(err, "open lock %s", name);
+	if (lock(fd, wait, name, err) < 0)
+		return -1;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
 
-remove_part:
-	(void)unlinkat(dir, part, 0);
-	return -1;
+int file_lock_dir(int dir, bool wait, int *ret_fd, struct err *err)
+{
+	/* Of a descriptor of its own: a second lock of this process waits for the first, too. */
+	auto_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(err, "open directory");
+	if (lock(fd, wait, "the directory", err) < 0)
+		return -1;
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static bool is_part(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > strlen(FILE_PART) &&
+	       strcmp(name + length - strlen(FILE_PART), FILE_PART) == 0;
+}
+
+void file_sweep(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!list) {
+		cleanup_close(&fd);
+		return;
+	}
+	while ((entry = readdir(list)))
+		if (is_part(entry->d_name))
+			(void)unlinkat(dir, entry->d_name, 0);
+	(void)closedir(list);
 }
 
 int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err)
@@ -148,6 +238,17 @@ static bool is_directory(const char *path)
 	return is;
 }
 
+int file_mkdir(int dir, const char *name, mode_t mode, bool *ret_new, struct err *err)
+{
+	bool new = fault_point("mkdir", name) == 0 && mkdirat(dir, name, mode) == 0;
+
+	if (!new &&errno != EEXIST)
+		return err_sys(err, "create directory %s", name);
+	if (ret_new)
+		*ret_new = new;
+	return 0;
+}
+
 int file_mkdirs(const char *path, mode_t mode, struct err *err)
 {
 	auto_free char *partial = xstrdup(path);
@@ -156,7 +257,9 @@ int file_mkdirs(const char *path, mode_t mode, struct err *err)
 	for (;; slash = strchr(slash + 1, '/')) {
 		if (slash)
 			*slash = '\0';
-		if (mkdir(partial, mode) < 0 && !is_directory(partial))
+		if (!is_directory(partial) &&
+		    (fault_point("mkdir", partial) < 0 || mkdir(partial, mode) < 0) &&
+		    !is_directory(partial)) /* others may be making it, too */
 			return err_sys(err, "create directory %s", partial);
 		if (!slash)
 			return 0;
@@ -164,19 +267,21 @@ int file_mkdirs(const char *path, mode_t mode, struct err *err)
 	}
 }
 
-int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err)
+int file_write_at(int fd, const void *data, size_t length, off_t at, struct err *err)
 {
-	auto_close int fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const char *p = data;
 
-	if (fd < 0)
-		return err_sys(err, "open lock %s", name);
-	while (flock(fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
-		if (errno == EWOULDBLOCK)
-			return err_set(err, ERR_BUSY, "%s is locked", name);
-		if (errno != EINTR)
-			return err_sys(err, "lock %s", name);
+	while (length > 0) {
+		ssize_t n = fault_point("write", "") < 0 ? -1 : pwrite(fd, p, length, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, "write");
+		p += n;
+		at += n;
+		length -= (size_t)n;
 	}
-	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
@@ -193,15 +298,8 @@ static int copy_range(int from, int to, off_t start, off_t end, char *chunk, str
 			return err_sys(err, "read");
 		if (n == 0)
 			return 0;
-		for (ssize_t done = 0; done < n;) {
-			ssize_t w = pwrite(to, chunk + done, (size_t)(n - done), start + done);
-
-			if (w < 0 && errno == EINTR)
-				continue;
-			if (w < 0)
-				return err_sys(err, "write");
-			done += w;
-		}
+		if (file_write_at(to, chunk, (size_t)n, start, err) < 0)
+			return -1;
 		start += n;
 	}
 	return 0;
@@ -228,6 +326,12 @@ static int next_extent(int fd, off_t size, off_t *start, off_t *ret_end)
 	return 1;
 }
 
+int file_set_size(int fd, off_t size, struct err *err)
+{
+	return fault_point("size", "") < 0 || ftruncate(fd, size) < 0 ? err_sys(err, "set size")
+								      : 0;
+}
+
 int file_clone(int from, int to, struct err *err)
 {
 	struct stat st;
@@ -241,8 +345,8 @@ int file_clone(int from, int to, struct err *err)
 #endif
 	if (fstat(from, &st) < 0)
 		return err_sys(err, "stat");
-	if (ftruncate(to, st.st_size) < 0)
-		return err_sys(err, "set size");
+	if (file_set_size(to, st.st_size, err) < 0)
+		return -1;
 	auto_free char *chunk = xmalloc(COPY_CHUNK);
 	while (data < st.st_size && (more = next_extent(from, st.st_size, &data, &end)) > 0) {
 		if (copy_range(from, to, data, end, chunk, err) < 0)

@@ -1,5 +1,7 @@
 #include "base/tree.h"
 
+#include "base/file.h"
+
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -34,9 +36,7 @@ static int remove_at(int dir, const char *name, dev_t device, unsigned depth, st
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(err, "remove %s", name);
 	if (!S_ISDIR(st.st_mode))
-		return unlinkat(dir, name, 0) < 0 && errno != ENOENT
-			   ? err_sys(err, "remove %s", name)
-			   : 0;
+		return file_remove(dir, name, err);
 	if (st.st_dev != device)
 		return err_set(err, ERR_BUSY, "remove %s: another file system is mounted there",
 			       name);

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/safe_text.h"
 #include "cli/command.h"
@@ -68,6 +69,21 @@ static int set(int data_dir, const char *key, const char *value, struct err *err
 	return settings_find(key, &i, err) < 0 ? -1 : settings_set(data_dir, i, value, err);
 }
 
+/* Under a lock: two of us may want to write the same file. */
+static int change(int data_dir, const struct project *project, const char *key, const char *value,
+		  struct err *err)
+{
+	auto_close int lock = -1;
+
+	if (file_lock_dir(data_dir, true, &lock, err) < 0)
+		return -1;
+	if (strcmp(key, "share+") == 0)
+		return share_list_add(data_dir, project, value, err);
+	if (strcmp(key, "share-") == 0)
+		return share_list_remove(data_dir, project, value, err);
+	return set(data_dir, key, value, err);
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
@@ -85,11 +101,9 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (!equals)
 		return print_value(data_dir, key, err);
 	*equals = '\0';
-	if (strcmp(key, "share+") == 0)
-		return share_list_add(data_dir, &project, equals + 1, err);
-	if (strcmp(key, "share-") == 0)
-		return share_list_remove(data_dir, &project, equals + 1, err);
-	return set(data_dir, key, equals + 1, err);
+	if (change(data_dir, &project, key, equals + 1, err) == 0)
+		return 0;
+	return err->code == ERR_SYSTEM ? err_wrap(err, "%s", project.data_dir) : -1;
 }
 
 const struct command cmd_config = {

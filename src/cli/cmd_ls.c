@@ -21,7 +21,7 @@ static const struct option ls_options[] = {
 
 /* What is said of one VM. */
 struct row {
-	const char *state; /* running, suspended, stopped, missing */
+	const char *state; /* running, suspended, stopped, unfinished, missing */
 	char *guest;	   /* the caller's */
 	uint64_t disk;	   /* bytes it really takes */
 };
@@ -60,6 +60,8 @@ static struct row look(const struct registered *known)
 	if (settings_load(data_dir, &settings, &ignored) == 0) {
 		free(row.guest);
 		row.guest = xstrdup(settings.guest->name);
+	} else if (ignored.code == ERR_NOT_FOUND && lock >= 0) {
+		row.state = "unfinished"; /* an install or a removal was cut short */
 	}
 	return row;
 }

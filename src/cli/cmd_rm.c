@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/safe_text.h"
 #include "base/tree.h"
@@ -7,7 +8,6 @@
 #include "project/live.h"
 #include "project/registry.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -30,31 +30,42 @@ static int confirm(const struct project *project, bool force, struct err *err)
 	return ask_yes(question, false) ? 0 : err_set(err, ERR_CANCELLED, "nothing was removed");
 }
 
+/* Also what is left of an install or a removal that was cut short. *ret_fd: -1 when nothing of it is
+ * left but that it is known. */
+static int open_data_dir(const struct project *project, int *ret_fd, struct err *err)
+{
+	auto_close int fd = -1;
+
+	if (file_open_dir(AT_FDCWD, project->data_dir, &fd, err) < 0 && err->code != ERR_NOT_FOUND)
+		return -1;
+	if (!registry_has(project->data_dir, fd))
+		return data_dir_open(project, ret_fd, NULL, err);
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+/* Without `guest` it is no VM any more, however far the rest gets. */
+static int remove_all(const struct project *project, int data_dir, struct err *err)
+{
+	if ((data_dir >= 0 && (file_remove(data_dir, "guest", err) < 0 ||
+			       tree_remove(AT_FDCWD, project->data_dir, err) < 0)) ||
+	    registry_forget(project->data_dir, data_dir, err) < 0)
+		return err_wrap(err, "remove the VM of %s", project->root);
+	return 0;
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
-	struct identity identity;
 
 	if (command_project(invocation, &project, err) < 0 ||
-	    data_dir_open(&project, &data_dir, &identity, err) < 0)
+	    open_data_dir(&project, &data_dir, err) < 0 ||
+	    (data_dir >= 0 && live_take_stopped(&project, data_dir, &lock, err) < 0) ||
+	    confirm(&project, options_flag(&invocation->options, "force"), err) < 0)
 		return -1;
-	if (live_take(data_dir, &lock, err) < 0)
-		return err->code == ERR_BUSY
-			   ? err_set(err, ERR_BUSY,
-				     "the VM of %s is running; stop it with `dxvm "
-				     "stop` first",
-				     project.root)
-			   : -1;
-	if (confirm(&project, options_flag(&invocation->options, "force"), err) < 0)
-		return -1;
-	/* Without `guest` it is no VM any more, however far the rest gets. */
-	if (unlinkat(data_dir, "guest", 0) < 0 && errno != ENOENT)
-		return err_sys(err, "guest");
-	if (tree_remove(AT_FDCWD, project.data_dir, err) < 0)
-		return -1;
-	return registry_remove(identity.hex, err);
+	return remove_all(&project, data_dir, err);
 }
 
 const struct command cmd_rm = {

@@ -33,7 +33,8 @@ static void pause_ms(long ms)
 }
 
 /* Takes the lock (*ret_lock >= 0) or connects to its holder (*ret_client). */
-static int lock_or_connect(int data_dir, int *ret_lock, struct client **ret_client, struct err *err)
+static int lock_or_connect(const struct project *project, int data_dir, int *ret_lock,
+			   struct client **ret_client, struct err *err)
 {
 	for (int waited = 0;; waited += LOOK_AGAIN_MS) {
 		auto_live struct live live = {0};
@@ -41,7 +42,7 @@ static int lock_or_connect(int data_dir, int *ret_lock, struct client **ret_clie
 		if (live_take(data_dir, ret_lock, err) == 0)
 			return 0;
 		if (err->code != ERR_BUSY)
-			return -1;
+			return err_wrap(err, "%s", project->data_dir);
 		if (live_read(data_dir, &live, err) == 0 && live.socket &&
 		    client_dial(live.socket, ret_client, err) == 0)
 			return 0;
@@ -64,7 +65,7 @@ int enter_running(const struct project *project, struct client **ret_client, str
 	auto_close int lock = -1;
 
 	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
-	    lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+	    lock_or_connect(project, data_dir, &lock, ret_client, err) < 0)
 		return -1;
 	if (lock >= 0)
 		return err_set(err, ERR_NOT_FOUND, "the VM of %s is not running", project->root);
@@ -148,7 +149,7 @@ static int reach(const struct project *project, bool previous, struct client **r
 	auto_close int lock = -1;
 
 	if (data_dir_open(project, &data_dir, NULL, err) < 0 ||
-	    lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+	    lock_or_connect(project, data_dir, &lock, ret_client, err) < 0)
 		return -1;
 	*ret_started = lock >= 0;
 	if (lock < 0)
@@ -157,7 +158,7 @@ static int reach(const struct project *project, bool previous, struct client **r
 		return -1;
 	/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
 	(void)close(take_fd(&lock));
-	if (lock_or_connect(data_dir, &lock, ret_client, err) < 0)
+	if (lock_or_connect(project, data_dir, &lock, ret_client, err) < 0)
 		return -1;
 	if (lock >= 0)
 		return err_set(err, ERR_GUEST, "the supervisor ended at once; see `dxvm logs`");

@@ -5,6 +5,7 @@
  */
 #include "cli/install.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/spawn.h"
@@ -26,30 +27,34 @@
 
 #define IMAGE_WORDS_MAX 16
 
-/* What is here is no VM from now on, until the new one is complete. */
-static int forget_old(int data_dir, struct err *err)
-{
-	struct identity old;
-
-	if (unlinkat(data_dir, "guest", 0) < 0 && errno != ENOENT)
-		return err_sys(err, "guest");
-	return identity_load(data_dir, &old, err) < 0 ? 0 : registry_remove(old.hex, err);
-}
-
-static int refuse_existing(int data_dir, const struct install_options *options,
-			   const struct project *project, struct err *err)
+static bool has_vm(int data_dir)
 {
 	struct stat st;
 
-	if (options->force)
-		return options->kind->boots_itself ? 0 : forget_old(data_dir, err);
-	if (fstatat(data_dir, "guest", &st, AT_SYMLINK_NOFOLLOW) == 0)
+	return fstatat(data_dir, "guest", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Without the file `guest` there is no VM, until the new one is complete. A guest that boots itself
+ * leaves the old one in place until then. */
+static int make_way(int data_dir, const struct install_options *options,
+		    const struct project *project, struct err *err)
+{
+	if (has_vm(data_dir) && !options->force)
 		return err_set(
 		    err, ERR_EXISTS,
 		    "%s has a VM already; --force replaces it, and what is on its disk is "
 		    "lost",
 		    project->root);
-	return 0;
+	return options->kind->boots_itself ? 0 : file_remove(data_dir, "guest", err);
+}
+
+static int make_known(const struct project *project, int data_dir, struct err *err)
+{
+	struct identity identity;
+
+	return identity_new(data_dir, &identity, err) < 0
+		   ? -1
+		   : registry_add(project->data_dir, data_dir, &identity, err);
 }
 
 /* Runs a program that tells what it does, and shows that. */
@@ -87,7 +92,7 @@ static char *word(const char *text)
 }
 
 static int make_image(const struct project *project, const struct install_options *options,
-		      enum progress_mode mode, struct err *err)
+		      bool replace, enum progress_mode mode, struct err *err)
 {
 	auto_free char *program = path_program("image", "dxvm-image", err);
 	auto_free char *state = program ? path_state_dir(err) : NULL;
@@ -98,7 +103,7 @@ static int make_image(const struct project *project, const struct install_option
 
 	if (!state)
 		return -1;
-	if (options->force)
+	if (replace)
 		argv[count++] = word("--force");
 	if (options->offline)
 		argv[count++] = word("--offline");
@@ -114,39 +119,46 @@ static int make_image(const struct project *project, const struct install_option
 }
 
 /* A guest that boots itself has an installer, which dxvm-image has made ready. */
-static int run_installer(const struct project *project, int data_dir, enum progress_mode mode,
-			 struct err *err)
+static int run_installer(const struct project *project, enum progress_mode mode, struct err *err)
 {
 	auto_free char *self = path_self(err);
 	char *argv[] = {self, word(LIVE_INSTALL_COMMAND), project->root, project->data_dir, NULL};
 
-	return self && run_and_show(argv, mode, err) == 0 ? forget_old(data_dir, err) : -1;
+	return self ? run_and_show(argv, mode, err) : -1;
+}
+
+/* It is made known before there is much of it: who finds a part of it later knows whose it is. */
+static int make_vm(const struct project *project, const struct install_options *options,
+		   int data_dir, enum progress_mode mode, struct err *err)
+{
+	const struct kind *kind = options->kind;
+
+	if (make_way(data_dir, options, project, err) < 0)
+		return -1;
+	bool another = has_vm(data_dir);
+	bool remains = !another && registry_has(project->data_dir, data_dir);
+	if ((!another && make_known(project, data_dir, err) < 0) ||
+	    (kind->has_machine &&
+	     make_image(project, options, options->force || remains, mode, err) < 0) ||
+	    (kind->boots_itself && run_installer(project, mode, err) < 0) ||
+	    (another && make_known(project, data_dir, err) < 0))
+		return -1;
+	return settings_write_missing(data_dir, kind, err);
 }
 
 int install_vm(const struct project *project, const struct install_options *options,
 	       enum progress_mode mode, struct err *err)
 {
-	const struct kind *kind = options->kind;
 	auto_close int data_dir = -1;
 	auto_close int lock = -1;
-	struct identity identity;
 
 	if (data_dir_make(project, &data_dir, err) < 0)
 		return -1;
-	if (live_take(data_dir, &lock, err) < 0)
-		return err->code == ERR_BUSY
-			   ? err_set(err, ERR_BUSY,
-				     "the VM of %s is running or being made; stop it with "
-				     "`dxvm stop` first",
-				     project->root)
-			   : -1;
-	if (refuse_existing(data_dir, options, project, err) < 0 ||
-	    (kind->has_machine && make_image(project, options, mode, err) < 0) ||
-	    (kind->boots_itself && run_installer(project, data_dir, mode, err) < 0) ||
-	    identity_new(data_dir, &identity, err) < 0 ||
-	    registry_add(project->data_dir, data_dir, &identity, err) < 0)
+	if (live_take_stopped(project, data_dir, &lock, err) < 0)
 		return -1;
-	return settings_write_missing(data_dir, kind, err);
+	if (make_vm(project, options, data_dir, mode, err) == 0)
+		return 0;
+	return err->code == ERR_SYSTEM ? err_wrap(err, "make the VM in %s", project->data_dir) : -1;
 }
 
 static void print_kinds(const struct project *project)

@@ -18,10 +18,9 @@ static int fill(int source, int target, uint64_t size, struct err *err)
 {
 	if (file_clone(source, target, err) < 0)
 		return -1;
-	if (size != 0 && ftruncate(target, (off_t)size) < 0)
-		return err_sys(err, "set size");
-	if (fsync(target) < 0)
-		return err_sys(err, "sync");
+	if ((size != 0 && file_set_size(target, (off_t)size, err) < 0) ||
+	    file_sync(target, "it", err) < 0)
+		return -1;
 	return cancel_check(err);
 }
 
@@ -29,7 +28,7 @@ static int fill(int source, int target, uint64_t size, struct err *err)
 static int put(const struct install *install, int base, const char *from, int directory,
 	       const char *to, uint64_t size, struct err *err)
 {
-	auto_free char *part = xasprintf("%s.part", to);
+	auto_free char *part = xasprintf("%s" FILE_PART, to);
 	auto_close int source = openat(base, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
@@ -39,17 +38,11 @@ static int put(const struct install *install, int base, const char *from, int di
 		return err_set(
 		    err, ERR_USAGE, "a disk of %llu MiB is too small: this guest needs %llu MiB",
 		    (unsigned long long)size >> 20, (unsigned long long)st.st_size >> 20);
-	if (unlinkat(directory, part, 0) < 0 && errno != ENOENT)
-		return err_sys(err, "remove %s", part);
-	auto_close int target =
-	    openat(directory, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (target < 0)
-		return err_sys(err, "create %s", part);
-	if (fill(source, target, size, err) == 0) {
-		if (renameat(directory, part, directory, to) == 0)
-			return 0;
-		(void)err_sys(err, "rename");
-	}
+	auto_close int target = -1;
+	if (file_create(directory, part, 0600, &target, err) < 0)
+		return -1;
+	if (fill(source, target, size, err) == 0 && file_rename(directory, part, to, err) == 0)
+		return 0;
 	(void)err_wrap(err, "%s", to);
 	(void)close(take_fd(&target));
 	(void)unlinkat(directory, part, 0);
@@ -73,17 +66,18 @@ static int check_disk(const struct install *install, int data, struct err *err)
 
 static int put_all(const struct install *install, int base, int data, struct err *err)
 {
-	if (mkdirat(data, "boot", 0700) < 0 && errno != EEXIST)
-		return err_sys(err, "create boot");
 	auto_close int boot = -1;
-	if (file_open_dir(data, "boot", &boot, err) < 0 ||
+
+	if (file_mkdir(data, "boot", 0700, NULL, err) < 0 ||
+	    file_open_dir(data, "boot", &boot, err) < 0 ||
 	    put(install, base, "kernel", boot, "kernel", 0, err) < 0 ||
 	    put(install, base, "initrd", boot, "initrd", 0, err) < 0)
 		return -1;
 	if (install->recipe->has_disk &&
 	    put(install, base, "rootfs.img", data, "disk.img", install->size, err) < 0)
 		return -1;
-	return fsync(boot) < 0 || fsync(data) < 0 ? err_sys(err, "sync") : 0;
+	return file_sync(boot, "boot", err) < 0 || file_sync(data, "the directory", err) < 0 ? -1
+											     : 0;
 }
 
 int install_open(const struct install *install, int *ret_data, char **ret_state, struct err *err)

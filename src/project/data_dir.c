@@ -77,13 +77,12 @@ static int make_devbox(const struct project *project, int *ret_fd, struct err *e
 {
 	auto_close int root = -1;
 	auto_close int devbox = -1;
+	bool new = false;
 
 	if (file_open_dir(AT_FDCWD, project->root, &root, err) < 0)
 		return -1;
-	bool new = mkdirat(root, ".devbox", 0755) == 0;
-	if (!new &&errno != EEXIST)
-		return err_sys(err, "create .devbox in %s", project->root);
-	if (file_open_dir(root, ".devbox", &devbox, err) < 0)
+	if (file_mkdir(root, ".devbox", 0755, &new, err) < 0 ||
+	    file_open_dir(root, ".devbox", &devbox, err) < 0)
 		return -1;
 	if (new && (file_write_atomic(devbox, ".gitignore", "*\n", 2, 0644, err) < 0 ||
 		    file_write_atomic(devbox, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
@@ -104,10 +103,9 @@ int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
 	} else {
 		auto_close int devbox = -1;
 
-		if (make_devbox(project, &devbox, err) < 0)
-			return -1;
-		if (mkdirat(devbox, "vm", 0700) < 0 && errno != EEXIST)
-			return err_sys(err, "create %s", project->data_dir);
+		if (make_devbox(project, &devbox, err) < 0 ||
+		    file_mkdir(devbox, "vm", 0700, NULL, err) < 0)
+			return err_wrap(err, "%s", project->root);
 	}
 	return file_open_dir(AT_FDCWD, project->data_dir, ret_fd, err);
 }

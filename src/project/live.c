@@ -14,15 +14,27 @@ int live_take(int data_dir, int *ret_lock, struct err *err)
 	return file_lock(data_dir, LOCK_NAME, false, ret_lock, err);
 }
 
+int live_take_stopped(const struct project *project, int data_dir, int *ret_lock, struct err *err)
+{
+	if (live_take(data_dir, ret_lock, err) == 0)
+		return 0;
+	if (err->code != ERR_BUSY)
+		return err_wrap(err, "%s", project->data_dir);
+	return err_set(err, ERR_BUSY, "the VM of %s is running; stop it with `dxvm stop` first",
+		       project->root);
+}
+
 int live_write(int lock, const char *socket, struct err *err)
 {
 	auto_free char *text = xasprintf("pid %ld\nsocket %s\n", (long)getpid(), socket);
 
 	/* Written in place: the lock is on this very file. A reader that catches half of it finds
 	 * no socket line and looks again. */
-	if (ftruncate(lock, 0) < 0 || lseek(lock, 0, SEEK_SET) < 0)
-		return err_sys(err, "lock");
-	return file_write_all(lock, text, strlen(text), err);
+	if (lseek(lock, 0, SEEK_SET) < 0)
+		return err_sys(err, LOCK_NAME);
+	if (file_set_size(lock, 0, err) < 0 || file_write_all(lock, text, strlen(text), err) < 0)
+		return err_wrap(err, LOCK_NAME);
+	return 0;
 }
 
 int live_read(int data_dir, struct live *ret_live, struct err *err)

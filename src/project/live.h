@@ -5,6 +5,7 @@
  * file's text is only an address: "socket PATH" and "pid N", a line each.
  */
 #include "base/err.h"
+#include "project/project.h"
 
 #include <sys/types.h>
 
@@ -30,6 +31,8 @@ struct live {
 /* Takes the lock: from now on, whoever holds this descriptor (or inherits it) is the supervisor.
  * ERR_BUSY: there is one. */
 int live_take(int data_dir, int *ret_lock, struct err *err);
+/* The same for who wants to change what lies there; the error says what to do. */
+int live_take_stopped(const struct project *project, int data_dir, int *ret_lock, struct err *err);
 int live_write(int lock, const char *socket, struct err *err);
 
 /* What the file says; of use only while the lock is held by somebody. */

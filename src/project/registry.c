@@ -29,22 +29,6 @@ static int open_registry(bool make, int *ret_dir, struct err *err)
 	return 0;
 }
 
-int registry_add(const char *path, int data_dir, const struct identity *identity, struct err *err)
-{
-	auto_close int dir = -1;
-	struct stat st;
-
-	if (fstat(data_dir, &st) < 0)
-		return err_sys(err, "%s", path);
-	if (open_registry(true, &dir, err) < 0)
-		return -1;
-	/* The path last and to the end: it may contain anything but NUL. */
-	auto_free char *entry =
-	    xasprintf("device %llu\ninode %llu\npath %s", (unsigned long long)st.st_dev,
-		      (unsigned long long)st.st_ino, path);
-	return file_write_atomic(dir, identity->hex, entry, strlen(entry), 0600, err);
-}
-
 static int read_entry(int dir, const char *id, struct registered *ret_known, struct err *err)
 {
 	auto_free char *entry = NULL;
@@ -93,17 +77,6 @@ int registry_check(const char *path, int data_dir, const struct identity *identi
 	return moved ? registry_add(path, data_dir, identity, err) : 0;
 }
 
-int registry_remove(const char *id, struct err *err)
-{
-	auto_close int dir = -1;
-
-	if (open_registry(false, &dir, err) < 0)
-		return err->code == ERR_NOT_FOUND ? 0 : -1;
-	if (unlinkat(dir, id, 0) < 0 && errno != ENOENT)
-		return err_sys(err, "forget %s", id);
-	return 0;
-}
-
 static bool is_id(const char *name)
 {
 	return strlen(name) == 32 && strspn(name, "0123456789abcdef") == 32;
@@ -142,21 +115,120 @@ static size_t read_all(int dir_fd, struct registered **ret_all)
 	return count;
 }
 
+static void free_all(struct registered *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(all[i].path);
+	free(all);
+}
+
+/* What is known of one directory, by what it is; of one that is gone, by where it was. */
+struct wanted {
+	const char *path;
+	bool gone;
+	dev_t device;
+	ino_t inode;
+};
+
+static int want(const char *path, int data_dir, struct wanted *ret_wanted, struct err *err)
+{
+	struct stat st = {.st_dev = 0};
+
+	if (data_dir >= 0 && fstat(data_dir, &st) < 0)
+		return err_sys(err, "%s", path);
+	*ret_wanted = (struct wanted){
+	    .path = path, .gone = data_dir < 0, .device = st.st_dev, .inode = st.st_ino};
+	return 0;
+}
+
+static bool is_wanted(const struct wanted *wanted, const struct registered *known)
+{
+	if (wanted->gone)
+		return strcmp(known->path, wanted->path) == 0;
+	return known->device == wanted->device && known->inode == wanted->inode;
+}
+
+/* Removes every entry of it but `keep`, which may be NULL. */
+static int forget_others(int dir, const struct wanted *wanted, const char *keep, struct err *err)
+{
+	struct registered *all = NULL;
+	size_t count = read_all(dir, &all);
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < count; i++)
+		if (is_wanted(wanted, &all[i]) && !(keep && strcmp(all[i].id, keep) == 0))
+			result = file_remove(dir, all[i].id, err);
+	free_all(all, count);
+	return result;
+}
+
+int registry_add(const char *path, int data_dir, const struct identity *identity, struct err *err)
+{
+	auto_close int dir = -1;
+	auto_close int lock = -1;
+	struct wanted wanted;
+
+	if (want(path, data_dir, &wanted, err) < 0)
+		return -1;
+	if (open_registry(true, &dir, err) < 0 || file_lock_dir(dir, true, &lock, err) < 0)
+		return err_wrap(err, "registry of VMs");
+	file_sweep(dir);
+	/* The path last and to the end: it may contain anything but NUL. */
+	auto_free char *entry =
+	    xasprintf("device %llu\ninode %llu\npath %s", (unsigned long long)wanted.device,
+		      (unsigned long long)wanted.inode, path);
+	if (file_write_atomic(dir, identity->hex, entry, strlen(entry), 0600, err) < 0 ||
+	    forget_others(dir, &wanted, identity->hex, err) < 0)
+		return err_wrap(err, "registry of VMs");
+	return 0;
+}
+
+int registry_forget(const char *path, int data_dir, struct err *err)
+{
+	auto_close int dir = -1;
+	auto_close int lock = -1;
+	struct wanted wanted;
+
+	if (want(path, data_dir, &wanted, err) < 0)
+		return -1;
+	if (open_registry(false, &dir, err) < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1;
+	if (file_lock_dir(dir, true, &lock, err) < 0 || forget_others(dir, &wanted, NULL, err) < 0)
+		return err_wrap(err, "registry of VMs");
+	return 0;
+}
+
+bool registry_has(const char *path, int data_dir)
+{
+	struct registered *all = NULL;
+	struct err ignored = ERR_INIT;
+	auto_close int dir = -1;
+	struct wanted wanted;
+	bool has = false;
+	size_t count;
+
+	if (want(path, data_dir, &wanted, &ignored) < 0 || open_registry(false, &dir, &ignored) < 0)
+		return false;
+	count = read_all(dir, &all);
+	for (size_t i = 0; !has && i < count; i++)
+		has = is_wanted(&wanted, &all[i]);
+	free_all(all, count);
+	return has;
+}
+
 int registry_each(int (*each)(void *ctx, const struct registered *known, struct err *err),
 		  void *ctx, struct err *err)
 {
 	auto_close int dir = -1;
-	auto_free struct registered *all = NULL;
+	struct registered *all = NULL;
 	size_t count;
 	int result = 0;
 
 	if (open_registry(false, &dir, err) < 0)
 		return err->code == ERR_NOT_FOUND ? 0 : -1;
 	count = read_all(dir, &all);
-	for (size_t i = 0; i < count; i++) {
-		if (result >= 0)
-			result = each(ctx, &all[i], err);
-		free(all[i].path);
-	}
+	for (size_t i = 0; result >= 0 && i < count; i++)
+		result = each(ctx, &all[i], err);
+	free_all(all, count);
 	return result < 0 ? result : 0;
 }

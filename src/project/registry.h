@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "project/identity.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct registered {
@@ -17,15 +18,19 @@ struct registered {
 	ino_t inode;
 };
 
-/* Makes the directory known, in place of what was known under this id. */
+/* Makes the directory known, in place of what was known under this id or of this directory. */
 int registry_add(const char *path, int data_dir, const struct identity *identity, struct err *err);
 
 /* ERR_INVALID, with what to do, when the directory is not known. */
 int registry_check(const char *path, int data_dir, const struct identity *identity,
 		   struct err *err);
 
-/* Forgets it; what was not known is no error. */
-int registry_remove(const char *id, struct err *err);
+/* Forgets it; what was not known is no error. data_dir -1: what was there is gone. */
+int registry_forget(const char *path, int data_dir, struct err *err);
+
+/* Whether dxvm made this directory (-1: one of that path), whatever is in it: what has no VM in it
+ * then is what is left of an install or a removal that was cut short. */
+bool registry_has(const char *path, int data_dir);
 
 /* Calls each for every known VM, in the order of their paths; a return below 0 ends it with that.
  */

@@ -18,7 +18,7 @@ struct control {
 	uv_loop_t *loop;
 	struct door *door;
 	uv_timer_t limit;
-	void (*moved)(void *ctx, const char *path);
+	int (*moved)(void *ctx, const char *path, struct err *err);
 	const struct control_host *host;
 	void *ctx;
 	struct list clients;
@@ -191,18 +191,19 @@ static void on_connected(void *ctx, int connection)
 		add_client(control, take_fd(&fd));
 }
 
-static void on_moved(void *ctx, const char *path)
+static int on_moved(void *ctx, const char *path, struct err *err)
 {
 	struct control *control = ctx;
 
-	control->moved(control->ctx, path);
+	return control->moved(control->ctx, path, err);
 }
 
 static const struct door_events door_events = {.connected = on_connected, .moved = on_moved};
 
 int control_open(uv_loop_t *loop, const char *dir, const char *name,
-		 const struct control_host *host, void (*moved)(void *ctx, const char *path),
-		 void *ctx, struct control **ret_control, struct err *err)
+		 const struct control_host *host,
+		 int (*moved)(void *ctx, const char *path, struct err *err), void *ctx,
+		 struct control **ret_control, struct err *err)
 {
 	struct control *control = xcalloc(1, sizeof(*control));
 

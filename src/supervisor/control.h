@@ -26,8 +26,9 @@ struct control_host {
 /* Opens the door <dir>/<name>.sock (supervisor/door.h); `moved` tells where it is, at once and
  * whenever that changes. */
 int control_open(uv_loop_t *loop, const char *dir, const char *name,
-		 const struct control_host *host, void (*moved)(void *ctx, const char *path),
-		 void *ctx, struct control **ret_control, struct err *err);
+		 const struct control_host *host,
+		 int (*moved)(void *ctx, const char *path, struct err *err), void *ctx,
+		 struct control **ret_control, struct err *err);
 
 /* Tells every client that waits for the guest what goes on. */
 void control_progress(struct control *control, const char *text);

@@ -87,8 +87,12 @@ static int make_in(struct door *door, const char *dir, struct err *err)
 		door->fd = take_fd(&fd);
 	else if (dup3(fd, door->fd, O_CLOEXEC) < 0)
 		return err_sys(err, "take over the socket");
-	door->events->moved(door->ctx, door->path);
-	return 0;
+	if (door->events->moved(door->ctx, door->path, err) == 0)
+		return 0;
+	/* Nobody would come there. */
+	(void)unlink(door->path);
+	free(take_ptr(&door->path));
+	return -1;
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events)
@@ -144,7 +148,7 @@ int door_open(uv_loop_t *loop, const char *dir, const char *name, const struct d
 			      .ctx = ctx,
 			      .open_handles = 2};
 	if (make_in(door, dir, err) < 0) {
-		free(door->path);
+		cleanup_close(&door->fd);
 		free(door->dir);
 		free(door->name);
 		free(door);

@@ -11,8 +11,9 @@
 struct door;
 
 struct door_events {
-	void (*connected)(void *ctx, int fd);	    /* the callee's now */
-	void (*moved)(void *ctx, const char *path); /* clients find it there from now on */
+	void (*connected)(void *ctx, int fd); /* the callee's now */
+	/* Tells clients that they find it there from now on. */
+	int (*moved)(void *ctx, const char *path, struct err *err);
 };
 
 /* Makes the directory (0700, the user's own) and the socket <dir>/<name>.sock, in place of a stale

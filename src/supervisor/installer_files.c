@@ -248,14 +248,12 @@ void installer_files_remove(const struct installer_files *files)
 /* Copies, so that of a directory the guest could write nothing is taken but these contents. */
 static int keep(int dir, const char *name, int from, const struct guest_ids *ids, struct err *err)
 {
-	auto_close int to =
-	    openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	auto_close int to = -1;
 
-	if (to < 0)
-		return err_sys(err, BOOT_NEW "/%s", name);
-	if (file_clone(from, to, err) < 0)
+	if (file_create(dir, name, 0600, &to, err) < 0 || file_clone(from, to, err) < 0 ||
+	    file_sync(to, name, err) < 0)
 		return err_wrap(err, BOOT_NEW "/%s", name);
-	if ((geteuid() == 0 && fchown(to, ids->host_uid, ids->host_gid) < 0) || fsync(to) < 0)
+	if (geteuid() == 0 && fchown(to, ids->host_uid, ids->host_gid) < 0)
 		return err_sys(err, BOOT_NEW "/%s", name);
 	return 0;
 }
@@ -272,7 +270,7 @@ static int keep_entry(int dir, struct guest_entry *entry, const struct guest_ids
 	    (fchown(dir, ids->host_uid, ids->host_gid) < 0 ||
 	     fchownat(dir, "cmdline", ids->host_uid, ids->host_gid, AT_SYMLINK_NOFOLLOW) < 0))
 		return err_sys(err, BOOT_NEW);
-	return fsync(dir) < 0 ? err_sys(err, BOOT_NEW) : 0;
+	return file_sync(dir, BOOT_NEW, err);
 }
 
 static int make_boot(const struct installer_files *files, const struct guest_ids *ids,
@@ -301,15 +299,13 @@ static int swap(const struct installer_files *files, struct err *err)
 {
 	int dir = files->data_dir;
 
-	if (fsync(files->disk_fd) < 0)
-		return err_sys(err, "disk.img");
-	if (unlinkat(dir, "guest", 0) < 0 && errno != ENOENT)
-		return err_sys(err, "guest");
-	if (saved_state_remove(dir, err) < 0 || tree_remove(dir, "boot", err) < 0)
+	if (file_sync(files->disk_fd, "disk.img", err) < 0 || file_remove(dir, "guest", err) < 0 ||
+	    saved_state_remove(dir, err) < 0 || tree_remove(dir, "boot", err) < 0)
 		return -1;
-	if (renameat(dir, BOOT_NEW, dir, "boot") < 0 ||
-	    renameat(dir, INSTALLER "/disk.img", dir, "disk.img") < 0 || fsync(dir) < 0)
-		return err_sys(err, "put the new VM in its place");
+	if (file_rename(dir, BOOT_NEW, "boot", err) < 0 ||
+	    file_rename(dir, INSTALLER "/disk.img", "disk.img", err) < 0 ||
+	    file_sync(dir, "the directory", err) < 0)
+		return err_wrap(err, "put the new VM in its place");
 	return 0;
 }
 

@@ -338,7 +338,7 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 		control_note(s->control, m->accel_reason);
 	control_progress(s->control, resuming ? "resuming the VM" : "starting the VM");
 	if (!resuming && m->ops->save && saved_generation_renew(s->data_dir, err) < 0)
-		return -1;
+		return err_wrap(err, "%s", s->project.data_dir);
 	if (m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
 		return -1;
 	machine_started(m);

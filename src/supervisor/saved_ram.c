@@ -1,5 +1,6 @@
 #include "supervisor/saved_ram.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -51,22 +52,6 @@ static int read_all(int fd, uint8_t *bytes, size_t length, off_t at, struct err 
 	return 0;
 }
 
-static int write_all(int fd, const uint8_t *bytes, size_t length, off_t at, struct err *err)
-{
-	while (length > 0) {
-		ssize_t n = pwrite(fd, bytes, length, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(err, "write");
-		bytes += n;
-		at += n;
-		length -= (size_t)n;
-	}
-	return 0;
-}
-
 static size_t page_at(size_t at, size_t length)
 {
 	return length - at < PAGE ? length - at : PAGE;
@@ -83,7 +68,7 @@ static int write_pages(int fd, const uint8_t *bytes, size_t length, off_t at, st
 		begin = end;
 		while (end < length && !is_zero(bytes + end, page_at(end, length)))
 			end += page_at(end, length);
-		if (write_all(fd, bytes + begin, end - begin, at + (off_t)begin, err) < 0)
+		if (file_write_at(fd, bytes + begin, end - begin, at + (off_t)begin, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -118,8 +103,8 @@ int saved_ram_write(int from, int to, uint64_t bytes, uint64_t *sums, const atom
 	size_t count = saved_pieces(bytes);
 
 	memset(sums, 0, count * sizeof(*sums));
-	if (ftruncate(to, (off_t)bytes) < 0)
-		return err_sys(err, "make room");
+	if (file_set_size(to, (off_t)bytes, err) < 0)
+		return -1;
 	for (size_t i = next_piece(from, 0, count); i < count; i = next_piece(from, i + 1, count)) {
 		size_t length = length_of(bytes, i);
 		off_t at = (off_t)(i * SAVED_PIECE);

@@ -55,9 +55,9 @@ static void identify_files(int data_dir, struct saved_manifest *ret_manifest)
 
 static int open_saved_dir(int data_dir, int *ret_dir, struct err *err)
 {
-	if (mkdirat(data_dir, SAVED_DIR, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, "create " SAVED_DIR);
-	return file_open_dir(data_dir, SAVED_DIR, ret_dir, err);
+	return file_mkdir(data_dir, SAVED_DIR, 0700, NULL, err) < 0
+		   ? -1
+		   : file_open_dir(data_dir, SAVED_DIR, ret_dir, err);
 }
 
 static int write_blob(int dir, const char *name, int from, uint64_t bytes, struct saved_blob *blob,
@@ -70,14 +70,11 @@ static int write_blob(int dir, const char *name, int from, uint64_t bytes, struc
 	blob->sums = xcalloc(saved_pieces(bytes) + 1, sizeof(*blob->sums));
 	if (bytes == 0)
 		return 0;
-	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
-		return err_sys(err, SAVED_DIR "/%s", name);
-	fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(err, SAVED_DIR "/%s", name);
-	if (saved_ram_write(from, fd, bytes, blob->sums, cancel, err) < 0)
+	if (file_create(dir, name, 0600, &fd, err) < 0 ||
+	    saved_ram_write(from, fd, bytes, blob->sums, cancel, err) < 0 ||
+	    file_sync(fd, name, err) < 0)
 		return err_wrap(err, SAVED_DIR "/%s", name);
-	return fsync(fd) < 0 ? err_sys(err, SAVED_DIR "/%s", name) : 0;
+	return 0;
 }
 
 static int size_of(int fd, const char *what, uint64_t *ret_bytes, struct err *err)
@@ -99,7 +96,7 @@ static int sync_disk(int data_dir, struct err *err)
 
 	if (disk < 0)
 		return errno == ENOENT ? 0 : err_sys(err, DISK_NAME);
-	return fsync(disk) < 0 ? err_sys(err, DISK_NAME) : 0;
+	return file_sync(disk, DISK_NAME, err);
 }
 
 static int write_all(int data_dir, int dir, const struct identity *identity,
@@ -126,8 +123,8 @@ static int write_all(int data_dir, int dir, const struct identity *identity,
 	identify_files(data_dir, manifest);
 	if (saved_manifest_seal(manifest, identity->hex, &bytes, &length, err) < 0)
 		return -1;
-	if (fsync(dir) < 0 || fsync(data_dir) < 0)
-		return err_sys(err, SAVED_DIR);
+	if (file_sync(dir, SAVED_DIR, err) < 0 || file_sync(data_dir, SAVED_DIR, err) < 0)
+		return -1;
 	if (cancel && atomic_load(cancel))
 		return err_set(err, ERR_CANCELLED, "cancelled");
 	return file_write_atomic(dir, SAVED_MANIFEST, bytes, length, 0600, err);
@@ -220,7 +217,7 @@ static int read_blob(int dir, const char *name, const struct saved_blob *blob, i
 /* Zeros at the end are not written: the length is set first. */
 static int set_length(int fd, uint64_t bytes, struct err *err)
 {
-	return fd >= 0 && ftruncate(fd, (off_t)bytes) < 0 ? err_sys(err, "make room") : 0;
+	return fd >= 0 ? file_set_size(fd, (off_t)bytes, err) : 0;
 }
 
 int saved_state_read(int data_dir, const struct saved_manifest *manifest,
@@ -248,14 +245,11 @@ int saved_state_remove(int data_dir, struct err *err)
 	if (file_open_dir(data_dir, SAVED_DIR, &dir, err) < 0)
 		return err->code == ERR_NOT_FOUND ? 0 : -1;
 	/* First, and for good, what makes the rest count. */
-	if (unlinkat(dir, SAVED_MANIFEST, 0) == 0) {
-		if (fsync(dir) < 0)
-			return err_sys(err, SAVED_DIR);
-	} else if (errno != ENOENT) {
-		return err_sys(err, "remove " SAVED_DIR "/" SAVED_MANIFEST);
-	}
+	if (file_remove(dir, SAVED_MANIFEST, err) < 0 || file_sync(dir, SAVED_DIR, err) < 0)
+		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		(void)unlinkat(dir, names[i], 0);
+	file_sweep(dir);
 	return 0;
 }
 

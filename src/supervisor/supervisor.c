@@ -58,13 +58,12 @@ static int load(struct supervisor *s, const char *root, const char *data_dir, st
 				 &s->ids, err);
 }
 
-static void on_moved(void *ctx, const char *path)
+static int on_moved(void *ctx, const char *path, struct err *err)
 {
-	struct err err = ERR_INIT;
+	const struct supervisor *s = ctx;
 
-	(void)ctx;
-	if (live_write(LIVE_LOCK_FD, path, &err) < 0)
-		log_error("control", "%s", err.text);
+	return live_write(LIVE_LOCK_FD, path, err) < 0 ? err_wrap(err, "%s", s->project.data_dir)
+						       : 0;
 }
 
 static int open_control(struct supervisor *s, struct err *err)
@@ -84,6 +83,16 @@ static void open_log(struct supervisor *s)
 	log_to(fd, LOG_INFO, LOG_CAP);
 	log_info("state", "supervisor of %s, version %s, pid %ld", s->project.root, DXVM_VERSION,
 		 (long)getpid());
+}
+
+/* What earlier ones left half written; not while `dxvm config` writes. */
+static void sweep(struct supervisor *s)
+{
+	struct err ignored = ERR_INIT;
+	auto_close int lock = -1;
+
+	if (file_lock_dir(s->data_dir, false, &lock, &ignored) == 0)
+		file_sweep(s->data_dir);
 }
 
 static void on_walk_close(uv_handle_t *handle, void *ctx)
@@ -117,6 +126,7 @@ static int run(struct supervisor *s, const char *root, const char *data_dir, str
 	if (load(s, root, data_dir, err) < 0)
 		return -1;
 	open_log(s);
+	sweep(s);
 	watch_signals(s);
 	(void)uv_timer_init(&s->loop, &s->limit);
 	s->limit.data = s;

@@ -15,7 +15,9 @@ static void text_reads_outside_in_and_keeps_the_code(void)
 	struct err err = ERR_INIT;
 
 	CHECK_INT(nested(&err), -1);
-	CHECK_STR(err.text, "create root disk: clone base image x.img: No space left on device");
+	CHECK_STR(err.text,
+		  "create root disk: clone base image x.img: No space left on device; make "
+		  "room there and try again");
 	CHECK_INT(err.code, ERR_SYSTEM);
 	CHECK_INT(err.sys, ENOSPC);
 	CHECK_INT(errno, ENOSPC);

@@ -1,6 +1,7 @@
 /* A suspended VM on disk: the copy of memory, the signed manifest, and when it may be used. */
 #include "test.h"
 
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "project/saved.h"
@@ -9,9 +10,29 @@
 #include "supervisor/saved_state.h"
 #include "temp_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the place of base/fault.c: the n-th operation on the disk, from 1, fails or ends the process. */
+static int faults_seen;
+static int fault_at;
+static bool fault_kills;
+
+int fault_point(const char *operation, const char *name)
+{
+	(void)operation;
+	(void)name;
+	if (++faults_seen != fault_at)
+		return 0;
+	if (fault_kills)
+		_exit(0);
+	errno = EIO;
+	return -1;
+}
 
 #define RAM_BYTES ((uint64_t)8 << 20)
 
@@ -327,10 +348,89 @@ static void a_save_that_fails_leaves_nothing(void)
 	CHECK_INT(bytes, 0);
 }
 
+/* The next save is whole, and nothing else is there. */
+static void check_next_save(struct rig *rig)
+{
+	struct err err = ERR_INIT;
+	size_t files = 0;
+
+	fault_at = 0;
+	CHECK_INT(save(rig, &err), 0);
+	CHECK_USE(rig, &identity, MACHINE, "fast", "");
+	auto_close int saved = openat(rig->dir.fd, "saved", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fdopendir(dup(saved));
+	for (const struct dirent *entry; (entry = readdir(dir));)
+		files += entry->d_name[0] != '.';
+	(void)closedir(dir);
+	CHECK_INT(files, 3); /* manifest, ram, devices: no share in this one */
+	CHECK_INT(saved_state_remove(rig->dir.fd, &err), 0);
+}
+
+static void a_disk_that_fails_at_any_operation_of_a_save_leaves_nothing(void)
+{
+	auto_rig struct rig rig;
+	struct err err = ERR_INIT;
+	uint64_t bytes = 1;
+	int count;
+
+	rig_init(&rig);
+	check_next_save(&rig); /* the first one makes the user's key as well */
+	faults_seen = 0;
+	CHECK_INT(save(&rig, &err), 0);
+	count = faults_seen;
+	CHECK(count > 10);
+	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
+	for (int i = 1; i <= count; i++) {
+		faults_seen = 0;
+		fault_at = i;
+		CHECK_INT(save(&rig, &err), -1);
+		CHECK(strstr(err.text, "Input/output error") != NULL);
+		CHECK(!saved_is_there(rig.dir.fd, &bytes));
+		CHECK_INT(bytes, 0);
+		check_next_save(&rig);
+	}
+}
+
+static void who_dies_at_any_operation_of_a_save_leaves_all_of_it_or_none(void)
+{
+	auto_rig struct rig rig;
+	struct err err = ERR_INIT;
+	int whole = 0;
+	int count;
+
+	rig_init(&rig);
+	check_next_save(&rig); /* the first one makes the user's key as well */
+	faults_seen = 0;
+	CHECK_INT(save(&rig, &err), 0);
+	count = faults_seen;
+	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
+	for (int i = 1; i <= count; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			faults_seen = 0;
+			fault_at = i;
+			fault_kills = true;
+			(void)save(&rig, &err);
+			_exit(1); /* it should have died */
+		}
+		int status = -1;
+		CHECK(waitpid(child, &status, 0) == child && status == 0);
+		if (saved_is_there(rig.dir.fd, NULL)) {
+			whole++;
+			CHECK_USE(&rig, &identity, MACHINE, "fast", "");
+		}
+		check_next_save(&rig);
+	}
+	CHECK_INT(whole, 1); /* died in the sync of the directory, behind the rename */
+}
+
 TEST_MAIN(TEST(memory_comes_back_and_what_is_zero_takes_no_room),
 	  TEST(a_flipped_bit_and_a_short_file_are_noticed), TEST(a_copy_can_be_given_up),
 	  TEST(what_was_saved_comes_back), TEST(a_manifest_with_any_bit_changed_or_cut_is_refused),
 	  TEST(one_of_another_vm_or_another_key_is_refused), TEST(what_is_different_is_named),
 	  TEST(a_disk_that_is_newer_is_never_used_with_older_memory),
 	  TEST(another_kernel_is_no_place_to_go_on), TEST(links_in_the_directory_are_not_followed),
+	  TEST(a_disk_that_fails_at_any_operation_of_a_save_leaves_nothing),
+	  TEST(who_dies_at_any_operation_of_a_save_leaves_all_of_it_or_none),
 	  TEST(a_save_that_fails_leaves_nothing))
