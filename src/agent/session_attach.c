@@ -165,6 +165,7 @@ static struct message_listed listed(const struct session *session)
 		     : signaled	     ? (uint32_t)WTERMSIG(session->wait_status)
 				     : (uint32_t)WEXITSTATUS(session->wait_status),
 	    .command = session->command,
+	    .environment = session_note_read(session),
 	};
 }
 

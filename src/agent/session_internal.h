@@ -1,7 +1,8 @@
 #pragma once
 /*
  * What the files of a session share: session.c its life, session_attach.c its life without a
- * client, session_io.c the bytes, session_spawn.c the child. Nobody else includes this.
+ * client, session_io.c the bytes, session_spawn.c the child, session_note.c what that leaves for the
+ * list. Nobody else includes this.
  */
 #include "agent/ring.h"
 #include "agent/session.h"
@@ -35,6 +36,7 @@ struct session {
 	enum proto_detach detach;
 	uint64_t started_s;
 	char *command;
+	int note;   /* what its program leaves there for the list, or -1 */
 	bool ended; /* while nobody was attached: only its last output and its status are left */
 
 	uint32_t announced; /* length of the description */
@@ -98,6 +100,14 @@ void session_io_credited(struct session *session, uint32_t bytes);
 void session_io_replay(struct session *session);
 /* The program was reaped: what it wrote is taken, and then the session finishes. */
 void session_io_reaped(struct session *session);
+
+/* session_note.c */
+/* Makes room for a note of the program that is wanted, if it is one that leaves any. */
+int session_note_make(const struct message_session *wanted, int *ret_fd, struct err *err);
+/* In the child, last of all: it is the program's descriptor now. */
+bool session_note_give(int fd);
+/* The environment the program has opened; FINGERPRINT_NONE: none. */
+uint64_t session_note_read(const struct session *session);
 
 /* session_spawn.c */
 struct session_report {

@@ -269,6 +269,7 @@ void session_io_init(struct session *session)
 	loop_watch_init(&session->input);
 	session->input.ready = on_input;
 	session->slave = -1;
+	session->note = -1;
 	buf_init(&session->in, PROTO_WINDOW + EOF_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
 		struct session_output *output = &session->output[i];
@@ -299,5 +300,7 @@ void session_io_done(struct session *session)
 		close_watch(&session->output[i].watch);
 	if (session->slave >= 0)
 		(void)close(take_fd(&session->slave));
+	if (session->note >= 0)
+		(void)close(take_fd(&session->note));
 	buf_done(&session->in);
 }

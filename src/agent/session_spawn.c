@@ -10,6 +10,7 @@
 
 #include "agent/environment.h"
 #include "base/file.h"
+#include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "wire/msg.h"
@@ -37,7 +38,8 @@ struct plan {
 	int fds[3]; /* become 0, 1, 2 */
 	bool tty;
 	int cgroup;
-	int report;
+	int note;   /* of the session */
+	int report; /* above FINGERPRINT_FD */
 };
 
 static void plan_done(struct plan *plan)
@@ -153,6 +155,8 @@ static int prepare_child(const struct plan *plan)
 		if (dup2(plan->fds[fd], fd) < 0)
 			return -1;
 	(void)syscall(SYS_close_range, 3u, ~0u, CLOSE_ON_EXEC);
+	if (!session_note_give(plan->note))
+		return -1;
 	if (plan->become && (setgroups(plan->user.group_count, plan->user.groups) < 0 ||
 			     setgid(plan->user.gid) < 0 || setuid(plan->user.uid) < 0))
 		return -1;
@@ -223,18 +227,24 @@ static int make_pipes(struct session *session, uid_t owner, int *fds, struct err
 static int spawn_planned(struct session *session, struct plan *plan, struct err *err)
 {
 	int fds[3] = {-1, -1, -1};
+	auto_close int low = -1;
 	auto_close int report = -1;
 	uid_t owner = plan->become ? plan->user.uid : getuid();
 	int made;
 
-	if (make_pipe(&session->report.fd, &report, true, err) < 0)
+	if (make_pipe(&session->report.fd, &low, true, err) < 0)
 		return -1;
+	report = fcntl(low, F_DUPFD_CLOEXEC, FINGERPRINT_FD + 1);
+	if (report < 0)
+		return err_sys(err, "make a pipe");
+	(void)close(take_fd(&low));
 	if (session->tty)
 		made = session_tty_make(session, owner, err);
 	else
 		made = make_pipes(session, owner, fds, err);
 	for (int i = 0; i < 3; i++)
 		plan->fds[i] = session->tty ? session->slave : fds[i];
+	plan->note = session->note;
 	plan->report = report;
 	if (made == 0) {
 		session->pid = fork();
@@ -258,7 +268,8 @@ int session_spawn(struct session *session, const struct message_session *wanted,
 		*ret_code = err->code == ERR_NOT_FOUND ? PROTO_NOT_FOUND : PROTO_FAILED;
 		return -1;
 	}
-	if (spawn_planned(session, &plan, err) < 0) {
+	if (session_note_make(wanted, &session->note, err) < 0 ||
+	    spawn_planned(session, &plan, err) < 0) {
 		*ret_code = PROTO_FAILED;
 		return -1;
 	}

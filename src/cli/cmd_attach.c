@@ -1,3 +1,4 @@
+#include "base/fingerprint.h"
 #include "base/number.h"
 #include "cli/command.h"
 #include "cli/enter.h"
@@ -15,29 +16,27 @@ static int check_there(const struct project *project, struct err *err)
 }
 
 /* The only one that nobody is attached to. */
-static int choose(struct client *client, uint32_t *ret_id, struct err *err)
+static int choose(const struct message_sessions *sessions, uint32_t *ret_id, struct err *err)
 {
-	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
 	uint32_t count = 0;
 
-	if (sessions_fetch(client, &sessions, err) < 0)
-		return -1;
-	for (uint32_t i = 0; i < sessions.count; i++) {
-		if (sessions.listed[i].state == PROTO_SESSION_ATTACHED)
+	for (uint32_t i = 0; i < sessions->count; i++) {
+		if (sessions->listed[i].state == PROTO_SESSION_ATTACHED)
 			continue;
 		count++;
-		*ret_id = sessions.listed[i].id;
+		*ret_id = sessions->listed[i].id;
 	}
 	if (count == 1)
 		return 0;
 	if (count == 0)
 		return err_set(err, ERR_NOT_FOUND, "no session is detached");
-	sessions_print(&sessions, true, stderr);
+	sessions_print(sessions, true, stderr);
 	return err_set(err, ERR_USAGE, "which one? `dxvm attach ID`");
 }
 
 static int run(const struct invocation *invocation, struct err *err)
 {
+	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
 	auto_project struct project project = {0};
 	auto_client struct client *client = NULL;
 	struct session_options session = {.tty = true};
@@ -55,8 +54,11 @@ static int run(const struct invocation *invocation, struct err *err)
 		return -1;
 	session.attach = (uint32_t)id;
 	session.take = id != 0;
-	if (!session.attach && choose(client, &session.attach, err) < 0)
+	if (sessions_fetch(client, &sessions, err) < 0 ||
+	    (!session.attach && choose(&sessions, &session.attach, err) < 0))
 		return -1;
+	if (!options_flag(&invocation->options, "quiet"))
+		sessions_say_changed(&sessions, session.attach, fingerprint_project(project.root));
 	return session_run(client, &session, err);
 }
 

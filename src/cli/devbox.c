@@ -1,5 +1,6 @@
 #include "cli/devbox.h"
 
+#include "base/fingerprint.h"
 #include "base/mem.h"
 #include "cli/enter.h"
 #include "cli/install.h"
@@ -99,8 +100,12 @@ int devbox_run(const struct invocation *invocation, const char *verb, struct err
 		    .ret_missing = shell ? &missing : NULL,
 		    .detach = shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
 		};
+		const struct sessions_enter enter = {
+		    .environment = fingerprint_project(project.root),
+		    .quiet = quiet,
+		};
 		if (shell && any_shell_will_do(&invocation->options))
-			status = sessions_return(client, quiet, &open, err);
+			status = sessions_return(client, &enter, &open, err);
 		if (open)
 			status = session_run(client, &session, err);
 		if (missing)

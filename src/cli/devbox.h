@@ -1,8 +1,8 @@
 #pragma once
 /*
  * The project's Devbox environment in the guest. The choice is made there, by dxvm-devbox: devbox
- * itself where the guest has it, else dxvm's own reading of devbox.json. The host reads nothing of
- * that file: the guest can write it.
+ * itself where the guest has it, else dxvm's own reading of devbox.json. The host makes no sense of
+ * that file, since the guest can write it; all it sees is whether its bytes have changed.
  */
 #include "cli/command.h"
 

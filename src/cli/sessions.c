@@ -1,5 +1,6 @@
 #include "cli/sessions.h"
 
+#include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/safe_text.h"
 #include "cli/session.h"
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#define CHANGED	   "dxvm: devbox.json or devbox.lock has changed since "
 #define S_PER_MIN  60ULL
 #define S_PER_HOUR (60 * S_PER_MIN)
 #define S_PER_DAY  (24 * S_PER_HOUR)
@@ -160,6 +162,50 @@ void sessions_print(const struct message_sessions *sessions, bool only_left, FIL
 
 /* -- coming back -- */
 
+static bool is_changed(const struct message_listed *listed, uint64_t environment)
+{
+	return listed->state != PROTO_SESSION_ENDED && listed->environment != FINGERPRINT_NONE &&
+	       listed->environment != environment;
+}
+
+void sessions_say_changed(const struct message_sessions *sessions, uint32_t id,
+			  uint64_t environment)
+{
+	for (uint32_t i = 0; i < sessions->count; i++) {
+		const struct message_listed *listed = &sessions->listed[i];
+		auto_free char *name = listed->id == id && is_changed(listed, environment)
+					   ? sessions_name(listed)
+					   : NULL;
+
+		if (name)
+			(void)fprintf(stderr, CHANGED "%s %u was opened; %s\n", name, id,
+				      listed->detach == PROTO_DETACH_SHELL
+					  ? "`refresh` in it takes that over"
+					  : "it runs in the environment from before");
+	}
+}
+
+/* Of those that run on while a new shell is opened. */
+static void say_others(const struct message_sessions *sessions, uint64_t environment)
+{
+	uint32_t count = 0;
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < sessions->count; i++) {
+		if (!is_changed(&sessions->listed[i], environment))
+			continue;
+		count++;
+		last = sessions->listed[i].id;
+	}
+	if (count == 1)
+		sessions_say_changed(sessions, last, environment);
+	else if (count > 1)
+		(void)fprintf(stderr,
+			      CHANGED "%u sessions were opened; they run in the environment from "
+				      "before\n",
+			      count);
+}
+
 /* Detached shells; *ret_last is one of them. */
 static uint32_t count_left(const struct message_sessions *sessions,
 			   const struct message_listed **ret_last, bool quiet)
@@ -183,7 +229,8 @@ static uint32_t count_left(const struct message_sessions *sessions,
 	return count;
 }
 
-int sessions_return(struct client *client, bool quiet, bool *ret_none, struct err *err)
+int sessions_return(struct client *client, const struct sessions_enter *enter, bool *ret_none,
+		    struct err *err)
 {
 	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
 	const struct message_listed *last = NULL;
@@ -193,8 +240,10 @@ int sessions_return(struct client *client, bool quiet, bool *ret_none, struct er
 	*ret_none = false;
 	if (sessions_fetch(client, &sessions, err) < 0)
 		return -1;
-	count = count_left(&sessions, &last, quiet);
+	count = count_left(&sessions, &last, enter->quiet);
 	if (count == 0) {
+		if (!enter->quiet)
+			say_others(&sessions, enter->environment);
 		*ret_none = true;
 		return 0;
 	}
@@ -207,11 +256,13 @@ int sessions_return(struct client *client, bool quiet, bool *ret_none, struct er
 		    count);
 	}
 	auto_free char *since = age(last->started_s);
-	if (!quiet)
+	if (!enter->quiet) {
 		(void)fprintf(stderr,
 			      "dxvm: back in shell %u, opened %s ago (`dxvm shell --new` opens "
 			      "another)\n",
 			      last->id, since);
+		sessions_say_changed(&sessions, last->id, enter->environment);
+	}
 	options.attach = last->id;
 	return session_run(client, &options, err);
 }

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/fingerprint.h"
 #include "base/mem.h"
 #include "devbox/compute.h"
 #include "devbox/nix.h"
@@ -78,6 +79,7 @@ static int prepare(const struct options *options, const struct project *project,
 	compute.package_path = package_path;
 	if (compute_environment(project, &compute, &notes, vars, err) < 0)
 		return -1;
+	fingerprint_leave(project->fingerprint);
 	return say_news(options, project, &notes, err);
 }
 

@@ -1,3 +1,4 @@
+#include "base/fingerprint.h"
 #include "base/safe_text.h"
 #include "devbox/environment.h"
 
@@ -10,6 +11,7 @@ int main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	int status = -1;
 
+	fingerprint_claim();
 	if (argc > 0 && options_parse(&options, argv, &err) == 0)
 		status = environment_run(&options, &err);
 	if (status >= 0)

@@ -1,5 +1,6 @@
 #include "devbox/project.h"
 
+#include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/path.h"
 
@@ -85,6 +86,7 @@ int project_open(const char *where, struct project *ret_project, struct err *err
 	project.root = directory_of(file);
 	if (!project.root)
 		return err_sys(err, "%s", file);
+	project.fingerprint = fingerprint_project(project.root);
 	auto_free char *lock = path_join(project.root, LOCK_NAME);
 	if (config_load(file, path_base(file), &project.config, err) < 0 ||
 	    lock_load(lock, LOCK_NAME, &project.lock, err) < 0) {

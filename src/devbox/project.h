@@ -12,10 +12,11 @@ struct project {
 	char *root; /* absolute */
 	struct config config;
 	struct lock lock;
-	char *system;	 /* "x86_64-linux" */
-	char *path_key;	 /* DEVBOX_NIX_ENV_PATH_<hash> */
-	char *skip_hook; /* __DEVBOX_SKIP_INIT_HOOK_<hash> */
-	char *refresh;	 /* DEVBOX_REFRESH_ALIAS_<hash> */
+	char *system;	      /* "x86_64-linux" */
+	char *path_key;	      /* DEVBOX_NIX_ENV_PATH_<hash> */
+	char *skip_hook;      /* __DEVBOX_SKIP_INIT_HOOK_<hash> */
+	char *refresh;	      /* DEVBOX_REFRESH_ALIAS_<hash> */
+	uint64_t fingerprint; /* of the two files, taken before they were read */
 };
 
 /* `where`: devbox.json or the directory it is in; NULL: $DEVBOX_CONFIG, else the first directory

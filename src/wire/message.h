@@ -18,7 +18,7 @@
 #define MESSAGE_COMMAND_MAX   120 /* of a session in a list: its beginning */
 #define MESSAGE_SESSIONS_MAX  256
 /* An upper bound for struct message_sessions on the wire. */
-#define MESSAGE_SESSIONS_BYTES (4 + MESSAGE_SESSIONS_MAX * (32 + MESSAGE_COMMAND_MAX))
+#define MESSAGE_SESSIONS_BYTES (4 + MESSAGE_SESSIONS_MAX * (40 + MESSAGE_COMMAND_MAX))
 
 /* Description of a PROTO_KIND_SESSION channel. */
 struct message_session {
@@ -65,6 +65,8 @@ struct message_listed {
 	enum proto_exit how; /* with PROTO_SESSION_ENDED, as in EXIT */
 	uint32_t value;
 	uint16_t rows, columns;
+	/* Of the environment it was opened with (base/fingerprint.h); 0: of none that is known. */
+	uint64_t environment;
 };
 
 /* All that PROTO_KIND_LIST answers. */
@@ -75,6 +77,8 @@ struct message_sessions {
 int message_sessions_encode(const struct message_sessions *sessions, struct buf *buf);
 int message_sessions_decode(struct message_sessions *ret_sessions, const void *bytes, size_t length,
 			    struct err *err);
+/* Whether a list has what lists need not have: the environments. */
+bool message_sessions_tell_environments(const struct message_sessions *sessions);
 void message_sessions_done(struct message_sessions *sessions);
 
 /* A directory of the host's, served on the share port, and where it goes in the guest. */

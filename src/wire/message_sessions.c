@@ -53,12 +53,23 @@ static bool write_listed(struct buf *buf, const struct message_listed *listed)
 	return !bad;
 }
 
+bool message_sessions_tell_environments(const struct message_sessions *sessions)
+{
+	for (uint32_t i = 0; i < sessions->count; i++)
+		if (sessions->listed[i].environment)
+			return true;
+	return false;
+}
+
 int message_sessions_encode(const struct message_sessions *sessions, struct buf *buf)
 {
 	bool bad = msg_write_u32(buf, sessions->count) < 0;
 
 	for (uint32_t i = 0; i < sessions->count; i++)
 		bad |= !write_listed(buf, &sessions->listed[i]);
+	if (message_sessions_tell_environments(sessions))
+		for (uint32_t i = 0; i < sessions->count; i++)
+			bad |= msg_write_u64(buf, sessions->listed[i].environment) < 0;
 	return bad ? -1 : 0;
 }
 
@@ -103,6 +114,9 @@ int message_sessions_decode(struct message_sessions *ret_sessions, const void *b
 	sessions.listed = xcalloc(count + 1, sizeof(*sessions.listed));
 	while (sessions.count < count && msg_ok(&reader))
 		read_listed(&reader, &sessions.listed[sessions.count++]);
+	if (reader.left >= sessions.count * sizeof(uint64_t))
+		for (uint32_t i = 0; i < sessions.count; i++)
+			sessions.listed[i].environment = msg_read_u64(&reader);
 	if (!msg_ok(&reader)) {
 		message_sessions_done(&sessions);
 		return err_set(err, ERR_PROTOCOL,

@@ -136,10 +136,15 @@ def read_status(payload):
 
 def read_sessions(payload):
     fields = Fields(payload)
-    return [{"id": fields.number(4), "state": fields.number(1), "detach": fields.number(1),
-             "started": fields.number(8), "size": (fields.number(2), fields.number(2)),
-             "exit": (fields.number(1), fields.number(4)), "command": fields.string()}
-            for _ in range(fields.number(4))]
+    listed = [{"id": fields.number(4), "state": fields.number(1), "detach": fields.number(1),
+               "started": fields.number(8), "size": (fields.number(2), fields.number(2)),
+               "exit": (fields.number(1), fields.number(4)), "command": fields.string(),
+               "environment": 0}
+              for _ in range(fields.number(4))]
+    if fields.at < len(payload):
+        for one in listed:
+            one["environment"] = fields.number(8)
+    return listed
 
 
 class Channel:

@@ -58,7 +58,7 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 #define OPTIONAL_status(message)    false
 #define OPTIONAL_window(message)    false
 #define OPTIONAL_attach(message)    false
-#define OPTIONAL_sessions(message)  false
+#define OPTIONAL_sessions(message)  message_sessions_tell_environments(&(message))
 ROUND_TRIP(session)
 ROUND_TRIP(configure)
 ROUND_TRIP(status)

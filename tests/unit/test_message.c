@@ -147,9 +147,34 @@ static void a_list_of_sessions_comes_back_whole(void)
 	CHECK_INT(back.listed[1].how, PROTO_SIGNALED);
 	CHECK_INT(back.listed[1].columns, 65535);
 	CHECK_STR(back.listed[1].command, "exit \xff\n7");
+	CHECK(!back.listed[0].environment && !back.listed[1].environment);
 	message_sessions_done(&back);
 	buf.bytes[buf.start + 2] = 2; /* more than 256 of them */
 	CHECK_INT(message_sessions_decode(&back, buf_data(&buf), buf_length(&buf), &err), -1);
+}
+
+static void a_list_tells_environments_that_are_known_and_a_list_without_is_none_the_worse(void)
+{
+	struct message_listed listed[] = {
+	    {.id = 1, .command = sh},
+	    {.id = 2, .command = sh, .environment = 0xfedcba9876543210u},
+	};
+	const struct message_sessions sessions = {.listed = listed, .count = 2};
+	struct message_sessions back;
+	auto_buf struct buf buf;
+	struct err err;
+
+	buf_init(&buf, MESSAGE_SESSIONS_BYTES);
+	CHECK_INT(message_sessions_encode(&sessions, &buf), 0);
+	CHECK_INT(message_sessions_decode(&back, buf_data(&buf), buf_length(&buf), &err), 0);
+	CHECK(back.listed[0].environment == 0);
+	CHECK(back.listed[1].environment == 0xfedcba9876543210u);
+	message_sessions_done(&back);
+	/* Cut off, they are as if they were not there. */
+	CHECK_INT(message_sessions_decode(&back, buf_data(&buf), buf_length(&buf) - 1, &err), 0);
+	CHECK_INT(back.count, 2);
+	CHECK(back.listed[1].environment == 0);
+	message_sessions_done(&back);
 }
 
 static void what_to_attach_to_comes_back_whole(void)
@@ -387,8 +412,9 @@ static void a_status_comes_back_whole(void)
 TEST_MAIN(TEST(a_session_comes_back_whole), TEST(null_fields_travel_as_empty_ones),
 	  TEST(a_cut_session_is_refused_and_later_fields_are_ignored),
 	  TEST(how_a_session_is_left_may_be_missing_or_unknown),
-	  TEST(a_list_of_sessions_comes_back_whole), TEST(what_to_attach_to_comes_back_whole),
-	  TEST(what_a_session_may_not_say_is_refused),
+	  TEST(a_list_of_sessions_comes_back_whole),
+	  TEST(a_list_tells_environments_that_are_known_and_a_list_without_is_none_the_worse),
+	  TEST(what_to_attach_to_comes_back_whole), TEST(what_a_session_may_not_say_is_refused),
 	  TEST(a_session_beyond_the_ceiling_is_not_encoded), TEST(a_window_size_comes_back),
 	  TEST(a_configuration_comes_back_whole), TEST(what_a_configuration_may_not_say_is_refused),
 	  TEST(the_number_of_shares_is_bounded_on_both_sides), TEST(a_status_comes_back_whole))

@@ -85,6 +85,28 @@ def test_after_a_suspend_the_same_shell_is_there(tiny, left, how):
     assert states(tiny) == []
 
 
+def test_files_that_changed_while_it_was_suspended_are_told(tiny, left):
+    left.send("\r~.")
+    left.expect_exact("dxvm: detached")
+    wait_until(lambda: states(tiny) == ["detached"], "it is detached")
+    assert tiny.run("suspend").returncode == 0
+    (tiny.root / "devbox.lock").write_text('{"lockfile_version": "1"}')
+    back = tiny.terminal()
+    back.expect(r"devbox.json or devbox.lock has changed since shell \d+ was opened; `refresh` in it")
+    is_the_same(back)
+    # The guest takes it away again: then nothing has changed.
+    say(back, "rm devbox.lock")
+    back.send("\r~.")
+    back.expect_exact("dxvm: detached")
+    wait_until(lambda: states(tiny) == ["detached"], "it is detached")
+    back = tiny.terminal()
+    back.sendline("echo again-$((40 + 2))")
+    back.expect_exact("again-42")
+    assert "has changed" not in back.before
+    back.expect_exact("<ready> ")
+    end(back)
+
+
 def test_an_editor_is_drawn_anew_on_another_terminal(tiny, left):
     left.sendline("i=1; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done >/tmp/text; "
                   "vi /tmp/text")
