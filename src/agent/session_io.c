@@ -94,7 +94,7 @@ static void close_watch(struct loop_watch *watch)
 static size_t read_some(struct session_output *output, size_t most)
 {
 	struct session *session = output->session;
-	uint8_t bytes[READ_MAX];
+	static uint8_t bytes[READ_MAX];
 	size_t limit = room(session);
 	size_t want = most < sizeof(bytes) ? most : sizeof(bytes);
 	ssize_t n;

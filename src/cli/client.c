@@ -144,7 +144,7 @@ static int write_some(struct client *client, struct err *err)
 
 int client_handle(struct client *client, short revents, struct err *err)
 {
-	uint8_t bytes[READ_CHUNK];
+	static uint8_t bytes[READ_CHUNK];
 	ssize_t n;
 
 	if (revents & (POLLIN | POLLHUP | POLLERR)) {

@@ -66,7 +66,7 @@ static void write_some(struct link *link)
 
 static void read_some(struct link *link)
 {
-	uint8_t bytes[READ_CHUNK];
+	static uint8_t bytes[READ_CHUNK];
 	ssize_t n = recv(link->fd, bytes, sizeof(bytes), 0);
 	struct err err = ERR_INIT;
 

@@ -65,13 +65,12 @@ void mux_schedule(struct mux_channel *channel)
 		list_append(&channel->mux->ready, &channel->ready);
 }
 
-static void append_record(struct mux_channel *channel, uint16_t head, const void *bytes,
-			  size_t length)
+/* What it says to be in it follows by append. */
+static void begin_record(struct mux_channel *channel, uint16_t head)
 {
 	channel->tail = channel->taken + buf_length(&channel->queue);
 	channel->tail_data = !(head & RECORD_CONTROL);
 	append(&channel->queue, (const uint8_t[]){(uint8_t)(head >> 8), (uint8_t)head}, 2);
-	append(&channel->queue, bytes, length);
 	mux_schedule(channel);
 }
 
@@ -111,7 +110,8 @@ void mux_queue_data(struct mux_channel *channel, uint8_t flags, const uint8_t *b
 	while (length > 0) {
 		size_t part = length < PROTO_PAYLOAD_MAX ? length : PROTO_PAYLOAD_MAX;
 
-		append_record(channel, (uint16_t)(stderr_bit | (part - 1)), bytes, part);
+		begin_record(channel, (uint16_t)(stderr_bit | (part - 1)));
+		append(&channel->queue, bytes, part);
 		bytes += part;
 		length -= part;
 	}
@@ -120,13 +120,12 @@ void mux_queue_data(struct mux_channel *channel, uint8_t flags, const uint8_t *b
 void mux_queue_record(struct mux_channel *channel, enum proto_type type, const void *payload,
 		      size_t length)
 {
-	uint8_t bytes[1 + PROTO_PAYLOAD_MAX];
+	const uint8_t type_byte = (uint8_t)type;
 
 	assert(length <= PROTO_PAYLOAD_MAX);
-	bytes[0] = (uint8_t)type;
-	if (length > 0)
-		memcpy(bytes + 1, payload, length);
-	append_record(channel, (uint16_t)(RECORD_CONTROL | length), bytes, 1 + length);
+	begin_record(channel, (uint16_t)(RECORD_CONTROL | length));
+	append(&channel->queue, &type_byte, 1);
+	append(&channel->queue, payload, length);
 	if (type == PROTO_REQUEST)
 		channel->requests += 1 + length;
 }
