@@ -40,23 +40,25 @@ static void print_json(const struct message_sessions *sessions)
 	(void)putchar('\n');
 }
 
+static int ask(struct client *client, void *ret_sessions, struct err *err)
+{
+	return sessions_fetch(client, ret_sessions, err);
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
 	bool json = options_flag(&invocation->options, "json");
 	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
 
 	if (command_project(invocation, &project, err) < 0)
 		return -1;
 	/* A VM that does not run has none to show, or shows them when it runs. */
-	if (enter_running(&project, &client, err) < 0) {
+	if (enter_ask(&project, ask, &sessions, err) < 0) {
 		if (err->code != ERR_NOT_FOUND)
 			return -1;
 		auto_free char *safe = safe_text(err->text, strlen(err->text), SAFE_TEXT_LINE);
 		(void)fprintf(stderr, "dxvm: %s\n", safe);
-	} else if (sessions_fetch(client, &sessions, err) < 0) {
-		return -1;
 	}
 	if (json)
 		print_json(&sessions);

@@ -98,26 +98,30 @@ static void print(const struct project *project, const struct message_status *s)
 		print_text("state", "not running");
 }
 
-static int run(const struct invocation *invocation, struct err *err)
+static int ask(struct client *client, void *ret_status, struct err *err)
 {
-	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
-	struct message_status status = {0};
 	auto_buf struct buf reply;
 
 	buf_init(&reply, PROTO_MESSAGE_MAX);
+	if (client_call(client, PROTO_STATUS, &reply, err) < 0)
+		return -1;
+	return message_status_decode(ret_status, buf_data(&reply), buf_length(&reply), err);
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
+	auto_project struct project project = {0};
+	struct message_status status = {0};
+
 	if (command_project(invocation, &project, err) < 0)
 		return -1;
 	bool json = options_flag(&invocation->options, "json");
-	if (enter_running(&project, &client, err) < 0) {
+	if (enter_ask(&project, ask, &status, err) < 0) {
 		if (err->code != ERR_NOT_FOUND)
 			return -1;
 		json ? print_json(&project, NULL) : print(&project, NULL);
 		return 0;
 	}
-	if (client_call(client, PROTO_STATUS, &reply, err) < 0 ||
-	    message_status_decode(&status, buf_data(&reply), buf_length(&reply), err) < 0)
-		return -1;
 	json ? print_json(&project, &status) : print(&project, &status);
 	message_status_done(&status);
 	return 0;

@@ -24,6 +24,7 @@
 #define LOOK_AGAIN_MS 20
 #define LOOK_LIMIT_MS 30000 /* a supervisor that leaves waits for its guest to power off */
 #define GONE_LIMIT_MS 10000
+#define ASK_ATTEMPTS  2
 
 static void pause_ms(long ms)
 {
@@ -70,6 +71,20 @@ int enter_running(const struct project *project, struct client **ret_client, str
 	if (lock >= 0)
 		return err_set(err, ERR_NOT_FOUND, "the VM of %s is not running", project->root);
 	return 0;
+}
+
+int enter_ask(const struct project *project, enter_question *question, void *ctx, struct err *err)
+{
+	int status = -1;
+
+	for (int attempt = 0; status < 0 && attempt < ASK_ATTEMPTS; attempt++) {
+		auto_client struct client *client = NULL;
+
+		if (enter_running(project, &client, err) < 0)
+			return -1;
+		status = question(client, ctx, err);
+	}
+	return status;
 }
 
 bool enter_is_cold(const struct project *project)

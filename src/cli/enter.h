@@ -11,6 +11,11 @@
 /* Connects to the running supervisor. ERR_NOT_FOUND: the VM is not running, or there is none. */
 int enter_running(const struct project *project, struct client **ret_client, struct err *err);
 
+/* Asks the VM something that changes nothing, and what is there then once more if that failed: a VM
+ * that ends while it is asked is one that does not run. ERR_NOT_FOUND: it does not. */
+typedef int enter_question(struct client *client, void *ctx, struct err *err);
+int enter_ask(const struct project *project, enter_question *question, void *ctx, struct err *err);
+
 /* Whether the next start would boot: it neither runs nor is it suspended. */
 bool enter_is_cold(const struct project *project);
 

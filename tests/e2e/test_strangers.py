@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 import dxvm_guest
-from dxvm_peer import Peer, hello
+from dxvm_peer import HELLO, Peer, hello
 from projects import Project, wait_until
 
 # Escape sequence, title, C1 control, carriage return, bidirectional override.
@@ -133,9 +133,9 @@ def test_an_agent_without_a_version_in_common_is_said_so(project, guest, version
 
 
 class OtherSupervisor:
-    """Holds the lock of a project and speaks HELLO of other versions, once."""
+    """Holds the lock of a project and says HELLO; leaves when it is asked something, if so told."""
 
-    def __init__(self, project, folder, greeting):
+    def __init__(self, project, folder, greeting, leaves=False):
         self.path = folder / "other.sock"
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
@@ -146,6 +146,7 @@ class OtherSupervisor:
         self.lock.flush()
         self.connections = 0
         self.greeting = greeting
+        self.leaves = leaves
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -158,8 +159,11 @@ class OtherSupervisor:
             connection.sendall(self.greeting)
             peer = Peer(connection)
             try:
-                while True:
-                    peer.read_frame()
+                while peer.read_frame()[0] == HELLO or not self.leaves:
+                    pass
+                self.__exit__()
+                connection.close()
+                return
             except Exception:  # whatever ends it
                 connection.close()
 
@@ -182,3 +186,12 @@ def test_a_supervisor_of_another_dxvm_is_told_at_once_and_once(project, scratch,
         text = f"dxvm \\x1b[31m9.9 speaks {versions[0]} to {versions[1]}; update the older one"
         check_escaped(done.stderr, text)
         assert f"`kill {os.getpid()}` stops it".encode() in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "sessions"])
+def test_a_vm_that_ends_while_it_is_asked_is_one_that_does_not_run(project, scratch, command):
+    with OtherSupervisor(project, scratch, hello(), leaves=True) as other:
+        done = project.run(command)
+        assert other.connections == 1
+        assert done.returncode == 0, done.stderr
+        assert b"not running" in done.stdout + done.stderr
