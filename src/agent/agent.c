@@ -65,6 +65,7 @@ struct job {
 	bool quiesces;	 /* and then the link comes to rest */
 	bool answered;	 /* with the news that it takes too long */
 	struct message_configure configure;
+	struct nix_sources nix;
 	struct err err;
 };
 
@@ -112,7 +113,7 @@ static void job_work(void *arg)
 		(void)err_set(&job->err, ERR_SYSTEM, "%s", job->agent->boot_error);
 	else
 		(void)provision(&job->configure, job->agent->options->mode, &job->agent->shares,
-				&job->err);
+				&job->nix, &job->err);
 }
 
 static void take_configuration(struct sessions *sessions, struct message_configure *configure)
@@ -132,6 +133,8 @@ static void job_done(void *arg)
 	loop_timer_stop(&agent->patience);
 	if (job->configures && job->err.code == ERR_NONE) {
 		take_configuration(&agent->sessions, &job->configure);
+		nix_sources_done(&agent->sessions.nix);
+		agent->sessions.nix = job->nix;
 		if (agent->sessions.cgroup < 0)
 			agent->sessions.cgroup = provision_open_cgroup();
 	}

@@ -94,16 +94,19 @@ static bool is_dropped(const char *entry)
 	       !locale_known(value + 1, locales_known);
 }
 
-char **environment_make(const struct user *user, const char *path, bool tty, char *const *given)
+char **environment_make(const struct user *user, const char *path, const struct nix_sources *nix,
+			bool tty, char *const *given)
 {
 	size_t count = 0;
 	size_t given_count = 0;
 	const char *term;
+	char *nix_config = nix_sources_variable(nix, environment_get(given, "DXVM_SUBSTITUTERS"),
+						environment_get(given, "DXVM_TRUSTED_KEYS"));
 	char **vector;
 
 	while (given[given_count])
 		given_count++;
-	vector = xcalloc(BASE_MAX + given_count + 1, sizeof(*vector));
+	vector = xcalloc(BASE_MAX + 1 + given_count + 1, sizeof(*vector));
 	put(vector, &count, xasprintf("PATH=%s", path ? path : USUAL_PATH));
 	put(vector, &count, xasprintf("HOME=%s", user->home));
 	put(vector, &count, xasprintf("USER=%s", user->name));
@@ -112,6 +115,8 @@ char **environment_make(const struct user *user, const char *path, bool tty, cha
 	put(vector, &count, xstrdup("LANG=C.UTF-8"));
 	put(vector, &count, xasprintf("XDG_RUNTIME_DIR=/run/user/%lu", (unsigned long)user->uid));
 	put(vector, &count, xasprintf("TERM=%s", tty ? "" : "dumb"));
+	if (nix_config)
+		vector[count++] = nix_config;
 	for (size_t i = 0; i < given_count; i++)
 		if (!is_dropped(given[i]))
 			put(vector, &count, xstrdup(given[i]));

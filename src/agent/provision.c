@@ -126,7 +126,7 @@ static int make_system(const struct message_configure *configure, struct err *er
 }
 
 int provision(const struct message_configure *configure, enum agent_mode mode,
-	      struct shares *shares, struct err *err)
+	      struct shares *shares, struct nix_sources *ret_nix, struct err *err)
 {
 	auto_user struct user user = {.name = NULL};
 
@@ -136,5 +136,8 @@ int provision(const struct message_configure *configure, enum agent_mode mode,
 	if (user_lookup(configure->user, &user, err) < 0 || home_make(&user, err) < 0)
 		return err_wrap(err, "set up the guest's user");
 	try(make_cgroup(&user, mode, err), err);
-	return shares_apply(shares, configure, &user, err);
+	if (shares_apply(shares, configure, &user, err) < 0)
+		return -1;
+	nix_sources_find(shares_nix_cache(configure), configure->network, ret_nix);
+	return 0;
 }

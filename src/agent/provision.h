@@ -4,13 +4,15 @@
  * it may block. Every step can be done again. What sessions cannot do without is an error; the rest
  * is a warning in the log.
  */
+#include "agent/nix.h"
 #include "agent/options.h"
 #include "agent/shares.h"
 #include "base/err.h"
 #include "wire/message.h"
 
+/* *ret_nix is the caller's. */
 int provision(const struct message_configure *configure, enum agent_mode mode,
-	      struct shares *shares, struct err *err);
+	      struct shares *shares, struct nix_sources *ret_nix, struct err *err);
 
 /* The file through which a process puts itself into the cgroup of sessions; -1 if there is none. */
 int provision_open_cgroup(void);

@@ -332,6 +332,7 @@ void sessions_done(struct sessions *sessions)
 		hang_up(list_entry(link, struct session, link));
 	free(sessions->user);
 	free(sessions->project);
+	nix_sources_done(&sessions->nix);
 	if (sessions->cgroup >= 0)
 		(void)close(sessions->cgroup);
 }

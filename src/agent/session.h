@@ -11,6 +11,7 @@
  * kept for somebody to see their end.
  */
 #include "agent/loop.h"
+#include "agent/nix.h"
 #include "wire/mux.h"
 
 #include <sys/types.h>
@@ -28,6 +29,7 @@ struct sessions {
 	bool as_self;	     /* all run as whoever runs the agent (--fake) */
 	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
 	char *project;	     /* where they start */
+	struct nix_sources nix;
 	int cgroup;	     /* cgroup.procs they are put into, or -1 */
 	bool stopping;	     /* none is taken any more */
 };

@@ -105,7 +105,7 @@ static int make_plan(const struct sessions *sessions, const struct message_sessi
 	else if (user_lookup(*wanted->user ? wanted->user : sessions->user, &plan->user, err) < 0)
 		return -1;
 	plan->environment = environment_make(&plan->user, sessions->as_self ? getenv("PATH") : NULL,
-					     wanted->tty, wanted->environment);
+					     &sessions->nix, wanted->tty, wanted->environment);
 	choose_arguments(plan, wanted);
 	plan->directory =
 	    start_directory(sessions->project ? sessions->project : plan->user.home, wanted->cwd);

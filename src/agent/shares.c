@@ -163,3 +163,14 @@ int shares_apply(struct shares *shares, const struct message_configure *configur
 	}
 	return 0;
 }
+
+const char *shares_nix_cache(const struct message_configure *configure)
+{
+	for (uint32_t i = 0; i < configure->share_count; i++) {
+		const struct message_share *share = &configure->shares[i];
+
+		if (share->read_only && strcmp(share->path, PROTO_NIX_CACHE) == 0)
+			return share->path;
+	}
+	return NULL;
+}

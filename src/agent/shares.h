@@ -21,5 +21,8 @@ struct shares {
 int shares_apply(struct shares *shares, const struct message_configure *configure,
 		 const struct user *user, struct err *err);
 
+/* Where the host lends a binary cache; NULL: it does not. The guest must not be able to write one. */
+const char *shares_nix_cache(const struct message_configure *configure);
+
 /* Whether a link may be made at that path of the host's: absolute, nothing of the system's. */
 bool shares_alias_will_do(const char *alias, const char *path);

@@ -36,25 +36,6 @@ static void add_word(struct words *words, const char *word)
 	words->list[words->count++] = word;
 }
 
-/* Where packages come from besides nix's own configuration. */
-static void add_substituters(struct words *words)
-{
-	static const char *const names[][2] = {
-	    {"DXVM_SUBSTITUTERS", "extra-substituters"},
-	    {"DXVM_TRUSTED_KEYS", "extra-trusted-public-keys"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *value = getenv(names[i][0]);
-
-		if (!value || !*value)
-			continue;
-		add_word(words, "--option");
-		add_word(words, names[i][1]);
-		add_word(words, value);
-	}
-}
-
 /* Runs it with its output on standard error, or nowhere. True: it succeeded. */
 static bool run(const struct words *words, bool quiet)
 {
@@ -97,7 +78,6 @@ static void realise(const char *program, const char *root, struct packages *pack
 	add_word(&words, "--realise");
 	add_word(&words, "--add-root");
 	add_word(&words, root);
-	add_substituters(&words);
 	fixed = words.count;
 	for (size_t i = 0; i < packages->count; i++) {
 		add_word(&words, packages->paths[i]);

@@ -226,11 +226,15 @@ static int save(int data_dir, const struct share_list *list, struct err *err)
 				 err);
 }
 
-/* Whether it was there. */
-static bool take_out(struct share_list *list, const char *path)
+/* What has this path here, or this place in the guest (NULL: whatever place). Whether it was there.
+ */
+static bool take_out(struct share_list *list, const char *path, const char *guest_path)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		if (strcmp(list->entries[i].path, path) != 0)
+		const struct share_entry *entry = &list->entries[i];
+
+		if (strcmp(entry->path, path) != 0 &&
+		    (!guest_path || strcmp(entry->guest_path, guest_path) != 0))
 			continue;
 		entry_done(&list->entries[i]);
 		list->count--;
@@ -241,7 +245,9 @@ static bool take_out(struct share_list *list, const char *path)
 	return false;
 }
 
-int share_list_add(int data_dir, const struct project *project, const char *text, struct err *err)
+/* Adds the line, PATH in it made real, in place of what has that path or this place in the guest. */
+static int put(int data_dir, const struct project *project, const char *text, const char *place,
+	       struct err *err)
 {
 	auto_share_list struct share_list list = {0};
 	size_t n = strcspn(text, ":");
@@ -262,11 +268,33 @@ int share_list_add(int data_dir, const struct project *project, const char *text
 	line = xasprintf("%s%s", real, text + n);
 	if (share_list_load(data_dir, project, &list, err) < 0 || parse(line, &entry, err) < 0)
 		return -1;
-	(void)take_out(&list, real);
+	while (take_out(&list, real, place))
+		;
 	if (append(&list, &entry, project, err) < 0 ||
 	    share_entry_open(&list.entries[list.count - 1], &fd, err) < 0)
 		return -1;
 	return save(data_dir, &list, err);
+}
+
+int share_list_add(int data_dir, const struct project *project, const char *text, struct err *err)
+{
+	return put(data_dir, project, text, NULL, err);
+}
+
+int share_list_set(int data_dir, const struct project *project, const char *guest_path,
+		   const char *path, struct err *err)
+{
+	auto_share_list struct share_list list = {0};
+	auto_free char *text = xasprintf("%s:ro:%s", path, guest_path);
+
+	if (*path && strchr(path, ':'))
+		return err_set(err, ERR_INVALID, "%.200s: a path with a colon cannot be shared",
+			       path);
+	if (*path)
+		return put(data_dir, project, text, guest_path, err);
+	if (share_list_load(data_dir, project, &list, err) < 0)
+		return -1;
+	return take_out(&list, "", guest_path) ? save(data_dir, &list, err) : 0;
 }
 
 int share_list_remove(int data_dir, const struct project *project, const char *path,
@@ -277,7 +305,7 @@ int share_list_remove(int data_dir, const struct project *project, const char *p
 
 	if (share_list_load(data_dir, project, &list, err) < 0)
 		return -1;
-	if (!take_out(&list, path) && (!real || !take_out(&list, real)))
+	if (!take_out(&list, path, NULL) && (!real || !take_out(&list, real, NULL)))
 		return err_set(err, ERR_NOT_FOUND, "%.200s is not shared besides the project",
 			       path);
 	return save(data_dir, &list, err);

@@ -37,6 +37,9 @@ void share_list_done(struct share_list *list);
 /* Adds what a person wrote, PATH relative to the current directory; one that is there already is
  * replaced. */
 int share_list_add(int data_dir, const struct project *project, const char *text, struct err *err);
+/* Shares PATH read-only at this place in the guest, instead of what was there; "": nothing. */
+int share_list_set(int data_dir, const struct project *project, const char *guest_path,
+		   const char *path, struct err *err);
 /* Removes by PATH, which need not exist any more. ERR_NOT_FOUND: it is not in the list. */
 int share_list_remove(int data_dir, const struct project *project, const char *path,
 		      struct err *err);

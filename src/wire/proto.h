@@ -31,6 +31,8 @@
 #define PROTO_OPEN_MAX	   (2u << 20) /* the description that follows an OPEN */
 #define PROTO_MESSAGE_MAX  16384      /* a REQUEST or REPLY is one frame */
 #define PROTO_TEXT_MAX	   1024	      /* a human-readable text in REJECT, GOAWAY, REPLY */
+/* Where in the guest a binary cache for Nix is mounted, read-only, when the host lends one. */
+#define PROTO_NIX_CACHE "/run/dxvm/cache"
 /* Queued for channel 0 before the link is given up. */
 #define PROTO_CONTROL_QUEUE_MAX (256u << 10)
 

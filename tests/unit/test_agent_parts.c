@@ -3,6 +3,7 @@
 #include "agent/identity.h"
 #include "agent/init.h"
 #include "agent/locale.h"
+#include "agent/nix.h"
 #include "agent/options.h"
 #include "agent/shares.h"
 #include "base/mem.h"
@@ -16,6 +17,8 @@ static struct user somebody = {.name = (char[]){"dev"},
 			       .uid = 1234,
 			       .home = (char[]){"/home/dev"},
 			       .shell = (char[]){"/bin/zsh"}};
+
+static const struct nix_sources no_sources = {.cache = NULL};
 
 static int parse(struct options *options, struct err *err, int count, const char *const *words)
 {
@@ -79,7 +82,7 @@ static void the_client_overrides_the_base_environment(void)
 			 (char[]){"bad"},
 			 (char[]){"B=\x01\xff=="},
 			 NULL};
-	char **environment = environment_make(&somebody, NULL, false, given);
+	char **environment = environment_make(&somebody, NULL, &no_sources, false, given);
 	size_t count = 0;
 
 	while (environment[count])
@@ -95,6 +98,39 @@ static void the_client_overrides_the_base_environment(void)
 	CHECK_STR(environment_get(environment, "B"), "\x01\xff==");
 	CHECK(environment_get(environment, "bad") == NULL);
 	msg_free_strings(environment);
+}
+
+static void nix_is_told_of_the_hosts_cache_and_the_keys_it_can_read(void)
+{
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
+	auto_free char *wanted = xasprintf(
+	    "NIX_CONFIG=extra-substituters = file://%s?priority=10 file:///a https://b\n"
+	    "substitute = true\nextra-trusted-public-keys = c-1:Zm9v+/= d:AAAA\n"
+	    "download-attempts = 1\n",
+	    dir.path);
+	struct nix_sources sources;
+
+	temp_dir_put_text(&dir, "cache.pub", "c-1:Zm9v+/=\nmore\n");
+	temp_dir_put_text(&dir, "bad.pub", "a b:Zm9v\n");
+	temp_dir_put_text(&dir, "empty.pub", "");
+	temp_dir_put_text(&dir, "secret", "s:AAAA");
+	CHECK(symlinkat("secret", dir.fd, "link.pub") == 0);
+	nix_sources_find(dir.path, false, &sources);
+	auto_free char *text =
+	    nix_sources_variable(&sources, "file:///a\n https://b\n", "d:AAAA\n");
+	CHECK_STR(text, wanted);
+	nix_sources_done(&sources);
+}
+
+static void nix_is_told_nothing_where_there_is_nothing_to_say(void)
+{
+	struct nix_sources sources;
+
+	nix_sources_find(NULL, true, &sources);
+	CHECK(nix_sources_variable(&sources, NULL, "  \n") == NULL);
+	auto_free char *text = nix_sources_variable(&sources, "https://a", NULL);
+	CHECK_STR(text, "NIX_CONFIG=extra-substituters = https://a\nsubstitute = true\n");
+	nix_sources_done(&sources);
 }
 
 static void an_unknown_terminal_becomes_one_the_guest_knows(void)
@@ -195,6 +231,8 @@ static void a_locale_the_guest_does_not_have_is_not_named_to_programs(void)
 TEST_MAIN(TEST(options_say_what_runs_where), TEST(pid_1_looks_at_no_argument),
 	  TEST(options_that_cannot_be_understood_are_named),
 	  TEST(the_client_overrides_the_base_environment),
+	  TEST(nix_is_told_of_the_hosts_cache_and_the_keys_it_can_read),
+	  TEST(nix_is_told_nothing_where_there_is_nothing_to_say),
 	  TEST(an_unknown_terminal_becomes_one_the_guest_knows),
 	  TEST(a_locale_the_guest_does_not_have_is_not_named_to_programs),
 	  TEST(the_root_is_found_on_the_kernel_command_line),

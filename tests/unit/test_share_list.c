@@ -97,6 +97,30 @@ static void one_that_is_there_is_replaced(void)
 	CHECK_INT(count(&place), 1);
 }
 
+static void what_is_set_at_a_place_replaces_what_is_there(void)
+{
+	static const char guest_path[] = "/run/cache";
+	auto_place struct place place = place_make();
+	auto_share_list struct share_list list = {0};
+	auto_free char *first = in(&place, "/further");
+	auto_free char *second = in(&place, "/home/data");
+	struct err err = ERR_INIT;
+
+	CHECK_INT(add(&place, "/home/data", &err), 0);
+	CHECK_INT(share_list_set(place.data_dir, &place.project, guest_path, first, &err), 0);
+	CHECK_INT(count(&place), 2);
+	CHECK_INT(share_list_set(place.data_dir, &place.project, guest_path, second, &err), 0);
+	CHECK_INT(share_list_load(place.data_dir, &place.project, &list, &err), 0);
+	CHECK_INT(list.count, 1);
+	CHECK_STR(list.entries[0].path, second);
+	CHECK_STR(list.entries[0].guest_path, guest_path);
+	CHECK(list.entries[0].read_only);
+	CHECK_INT(share_list_set(place.data_dir, &place.project, guest_path, "", &err), 0);
+	CHECK_INT(share_list_set(place.data_dir, &place.project, guest_path, "", &err), 0);
+	CHECK_INT(count(&place), 0);
+	CHECK_INT(share_list_set(place.data_dir, &place.project, guest_path, "/a:b", &err), -1);
+}
+
 static void what_isolates_nothing_is_refused(void)
 {
 	static const char *const refused[] = {"/../..",
@@ -212,6 +236,7 @@ static void a_link_put_in_the_way_later_is_not_followed(void)
 }
 
 TEST_MAIN(TEST(what_is_added_is_read_back_and_removed), TEST(one_that_is_there_is_replaced),
+	  TEST(what_is_set_at_a_place_replaces_what_is_there),
 	  TEST(what_isolates_nothing_is_refused), TEST(places_in_the_guest_are_checked),
 	  TEST(what_is_no_directory_is_refused),
 	  TEST(a_file_edited_wrongly_is_an_error_with_its_line), TEST(there_is_a_limit),
