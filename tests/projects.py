@@ -56,9 +56,9 @@ class Project:
         """Starts dxvm and returns at once."""
         return subprocess.Popen([self.dxvm, *words], cwd=self.root, env=self.environment, **more)
 
-    def terminal(self, *words, rows=24, columns=80, timeout=60):
+    def terminal(self, *words, rows=24, columns=80, timeout=60, cwd=None):
         """dxvm on a terminal of its own."""
-        child = pexpect.spawn(self.dxvm, list(words), cwd=str(self.root), env=self.environment,
+        child = pexpect.spawn(self.dxvm, list(words), cwd=str(cwd or self.root), env=self.environment,
                               dimensions=(rows, columns), timeout=timeout, encoding="utf-8",
                               codec_errors="replace")
         child.delaybeforesend = None

@@ -30,8 +30,8 @@ struct sessions {
 	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
 	char *project;	     /* where they start */
 	struct nix_sources nix;
-	int cgroup;	     /* cgroup.procs they are put into, or -1 */
-	bool stopping;	     /* none is taken any more */
+	int cgroup;    /* cgroup.procs they are put into, or -1 */
+	bool stopping; /* none is taken any more */
 };
 
 void sessions_init(struct sessions *sessions, struct loop *loop);

@@ -35,6 +35,11 @@ static int append_arguments(struct buf *buf, char *const *arguments)
 	return 0;
 }
 
+static int put_exec(struct buf *buf, const char *file)
+{
+	return buf_append_string(buf, "exec ") < 0 || quote_single(buf, file) < 0 ? -1 : 0;
+}
+
 static const char *find_alias(const struct project *project, const char *name)
 {
 	const struct json *alias = json_member(project->config.aliases, name);
@@ -42,8 +47,9 @@ static const char *find_alias(const struct project *project, const char *name)
 	return alias ? config_text(alias) : name;
 }
 
-/* What sh -c gets. A command goes through a variable, so that the hook has run before the shell
- * looks at it. */
+/* What sh -c gets. It becomes the script: a shell that waited for it would die of the Ctrl-C that the
+ * script catches. A command goes through a variable, so that the hook has run before the shell looks
+ * at it. */
 static int make_command(const struct project *project, struct vars *vars, char *const *words,
 			struct buf *buf)
 {
@@ -51,13 +57,13 @@ static int make_command(const struct project *project, struct vars *vars, char *
 	auto_free char *file = scripts_path(project, script ? words[0] : SCRIPTS_COMMAND);
 
 	if (script)
-		return quote_single(buf, file) < 0 || append_arguments(buf, words + 1) < 0 ? -1 : 0;
+		return put_exec(buf, file) < 0 || append_arguments(buf, words + 1) < 0 ? -1 : 0;
 	if (buf_append_string(buf, find_alias(project, words[0])) < 0 ||
 	    append_arguments(buf, words + 1) < 0)
 		return -1;
 	auto_free char *command = buf_take_string(buf);
 	vars_set(vars, "DEVBOX_RUN_CMD", command);
-	return quote_single(buf, file);
+	return put_exec(buf, file);
 }
 
 int run_become(const struct project *project, struct vars *vars, bool active, char *const *words,

@@ -24,6 +24,34 @@ def test_config_prints_sets_and_checks(project):
     assert b"default" in project.run("config").stdout
 
 
+def test_config_lends_one_binary_cache_and_only_one(project):
+    cache = project.root.parent / "a cache"
+    cache.mkdir()
+    done = project.run("config", f"cache={cache}")
+    assert done.returncode == 125 and b"is no binary cache, it has no nix-cache-info" in done.stderr
+    (cache / "nix-cache-info").write_text("StoreDir: /nix/store\n")
+    assert project.run("config", f"cache={cache}").returncode == 0
+    assert project.run("config", "cache").stdout.decode() == f"{cache}\n"
+    assert project.run("config", "share").stdout.decode() == f"{cache}:ro:/run/dxvm/cache\n"
+    other = project.root.parent / "other"
+    shutil.copytree(cache, other)
+    assert project.run("config", "cache=../other").returncode == 0
+    assert project.run("config", "cache").stdout.decode() == f"{other}\n"
+    assert b"No such file" in project.run("config", "cache=/missing").stderr
+    assert project.run("config", "cache=").returncode == 0
+    assert project.run("config", "cache").stdout == project.run("config", "share").stdout == b""
+
+
+def test_nix_in_sessions_is_told_of_the_clients_caches(project):
+    project.environment.update(DXVM_SUBSTITUTERS="file:///a\n https://b", DXVM_TRUSTED_KEYS="k:AAAA\n",
+                               NIX_CONFIG="of-the-host")
+    assert project.run("exec", "sh", "-c", 'echo "$NIX_CONFIG"').stdout.decode() == (
+        "extra-substituters = file:///a https://b\nsubstitute = true\n"
+        "extra-trusted-public-keys = k:AAAA\n\n")
+    del project.environment["DXVM_SUBSTITUTERS"], project.environment["DXVM_TRUSTED_KEYS"]
+    assert project.run("exec", "sh", "-c", 'echo "${NIX_CONFIG-none}"').stdout == b"none\n"
+
+
 def test_ls_names_every_vm_and_its_state(project):
     def listed():
         return json.loads(project.run("ls", "--json").stdout)

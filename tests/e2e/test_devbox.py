@@ -1,7 +1,10 @@
 """The project's environment through dxvm, with this host's shell as the guest."""
 import json
 import pathlib
+import shutil
+import signal
 import subprocess
+from multiprocessing.pool import ThreadPool
 
 import pytest
 
@@ -58,13 +61,32 @@ def test_a_dollar_in_an_argument_is_the_projects_shells(environment):
     assert printed.splitlines()[1] == f"yes x \\{environment.environment['HOME']}"
 
 
-@pytest.mark.parametrize("status", [0, 1, 2, 77, 125, 126, 127, 128, 255])
-def test_exit_status_is_the_scripts_own(environment, status):
-    assert environment.run("run", "status", str(status)).returncode == status
+def test_all_256_exit_statuses_are_the_scripts_own(environment):
+    environment.run("start")
+    with ThreadPool(4) as pool:
+        got = pool.map(lambda n: environment.run("run", "status", str(n)).returncode, range(256))
+    assert got == list(range(256))
 
 
-def test_death_by_signal_is_128_and_the_number(environment):
-    assert environment.run("run", "--", "kill -TERM $$").returncode == 128 + 15
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "ABRT", "KILL", "SEGV", "PIPE", "ALRM", "TERM",
+                                  "USR1", "RTMIN"])
+def test_death_by_signal_is_128_and_the_number(environment, name):
+    number = signal.Signals[f"SIG{name}"]
+    assert environment.run("run", "--", f"kill -{int(number)} $$").returncode == 128 + number
+
+
+def test_ctrl_c_reaches_what_runs_and_is_its_end(environment):
+    child = environment.terminal("run", "--", "trap 'echo caught; exit 7' INT; echo up; cat", timeout=30)
+    child.expect_exact("up")
+    child.sendintr()
+    child.expect_exact("caught")
+    child.wait()
+    assert child.exitstatus == 7
+    child = environment.terminal("run", "--", "echo up; exec cat", timeout=30)
+    child.expect_exact("up")
+    child.sendintr()
+    child.wait()
+    assert child.exitstatus == 128 + signal.SIGINT
 
 
 def test_a_script_stops_at_its_first_failure(environment):
@@ -120,7 +142,7 @@ def test_commands_from_a_pipe_have_the_environment_and_leave_nothing(environment
 
 
 def test_a_hook_may_fail_and_may_read_from_the_terminal(environment):
-    CONFIG_HOOK = {"shell": {"init_hook": "read -p 'name? ' NAME; export NAME; false"}}
+    CONFIG_HOOK = {"shell": {"init_hook": "echo 'name? '; read NAME; export NAME; false"}}
     (environment.root / "devbox.json").write_text(json.dumps(CONFIG_HOOK))
     child = environment.terminal(timeout=30)
     child.expect_exact("name? ")
@@ -131,24 +153,82 @@ def test_a_hook_may_fail_and_may_read_from_the_terminal(environment):
     child.wait()
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
-def test_the_users_own_shell_and_start_up_file(environment, shell):
-    environment.environment["SHELL"] = f"/bin/{shell}"
-    rc = environment.root.parent / (".bashrc" if shell == "bash" else "own-rc")
-    rc.write_text("OWN=own; GREETING=overwritten; PS1='own> '\n")
-    words = () if shell == "bash" else ("-e", f"ENV={rc}")
-    # The start-up file of dash is named by a variable, which is the session's.
-    child = environment.terminal(*words, timeout=30)
-    if shell == "bash":
-        child.expect_exact("(devbox) own> ")
-        child.sendline("echo $OWN $GREETING")
-        child.expect_exact(f"own Hello from {environment.root}")
-    else:
-        child.expect_exact("(devbox) ")
-        child.sendline("echo $GREETING")
-        child.expect_exact(f"Hello from {environment.root}")
-    child.sendline("exit")
+def test_a_hook_reads_before_a_script_too_and_one_that_fails_is_its_end(environment):
+    config = {"shell": {"init_hook": "echo 'name? '; read NAME; export NAME; [ \"$NAME\" != bad ]",
+                        "scripts": {"name": "echo \"<$NAME>\""}}}
+    (environment.root / "devbox.json").write_text(json.dumps(config))
+    child = environment.terminal("run", "name", timeout=30)
+    child.expect_exact("name? ")
+    child.sendline("some one")
+    child.expect_exact("<some one>")
     child.wait()
+    assert child.exitstatus == 0
+    piped = environment.run("run", "name", input=b"bad\n")
+    assert (piped.returncode, piped.stdout) == (1, b"name? \n")
+
+
+def test_variables_given_on_the_command_line_and_in_a_file(environment):
+    (environment.root / "given.env").write_text("# those\nFROM_FILE='a  b'\nBOTH=file\n")
+    options = ("--env-file", "given.env", "-e", "BOTH=line", "--env", "TWO=x y=$z")
+    show = 'printf "<%s>" "$FROM_FILE" "$BOTH" "$TWO" "$GREETING"'
+    shown = f"<a  b><line><x y=$z><Hello from {environment.root}>"
+    assert out(environment.run("run", *options, "--", show)).partition("\n")[2] == shown
+    assert out(environment.run("-q", *options, input=show.encode())) == shown
+    done = environment.run("run", "-e", "no-name", "where")
+    assert done.returncode == 1 and b'-e wants NAME=VALUE, not "no-name"' in done.stderr
+    done = environment.run("run", "--env-file", "missing.env", "where")
+    assert done.returncode == 1 and b"missing.env" in done.stderr
+
+
+def test_a_pure_environment_has_nothing_of_the_guests_but_three_variables(environment):
+    show = "echo $DEVBOX_PURE_SHELL $GREETING; env | grep -c ^LANG="
+    for done in (environment.run("run", "--pure", "--", show),
+                 environment.run("-q", "shell", "--pure", input=show.encode())):
+        assert done.stdout.decode().endswith(f"1 Hello from {environment.root}\n0\n")
+
+
+# What a shell's own start-up file is, and how it sets a variable; dash has none unless a variable
+# names it, which no session has.
+SHELLS = {
+    "bash": (".bashrc", "OWN=own; GREETING=overwritten; PS1='own> '\n"),
+    "dash": (None, None),
+    "ksh": (".kshrc", "OWN=own; GREETING=overwritten; PS1='own> '\n"),
+    "zsh": (".zshrc", "OWN=own; GREETING=overwritten; PS1='own> '; unsetopt zle\n"),
+    "fish": (".config/fish/config.fish", "set OWN own; set -x GREETING overwritten\n"
+                                         "function fish_prompt; echo 'own> '; end\n"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_users_own_shell_and_start_up_file(environment, shell):
+    """First the user's file, then the project's variables, then the hook, in that very shell."""
+    program = shutil.which(shell)
+    if not program:
+        pytest.skip(f"{shell} is not installed: `tools/install-deps test` does")
+    environment.environment["SHELL"] = program
+    home = environment.root.parent
+    name, text = SHELLS[shell]
+    if name:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    hook = ("set -gx HOOKED (status current-command)" if shell == "fish" else
+            "export HOOKED=$(ps -o comm= -p $$)")
+    config = {"env": {"GREETING": "Hello"}, "aliases": {"say": "echo said"},
+              "shell": {"init_hook": ["echo \"hooked in $PWD\"", hook, "false"]}}
+    (environment.root / "devbox.json").write_text(json.dumps(config))
+    deep = environment.root / "below"
+    deep.mkdir()
+    child = environment.terminal(columns=200, cwd=deep)
+    child.expect_exact(f"hooked in {environment.root}")
+    child.expect_exact("(devbox)")
+    if name:
+        child.expect_exact("own>")
+    child.sendline("echo OWN=$OWN=$GREETING=$HOOKED=; say \"in $PWD\"; exit 9")
+    child.expect(rf"OWN={'own' if name else ''}=Hello={shell}\d*=")
+    child.expect_exact(f"said in {deep}")
+    child.wait()
+    assert child.exitstatus == 9
+    assert not list(home.glob("dxvm-??????"))
 
 
 def test_the_environment_for_a_shell_to_read(environment):

@@ -103,11 +103,11 @@ static void the_client_overrides_the_base_environment(void)
 static void nix_is_told_of_the_hosts_cache_and_the_keys_it_can_read(void)
 {
 	auto_temp_dir struct temp_dir dir = temp_dir_make();
-	auto_free char *wanted = xasprintf(
-	    "NIX_CONFIG=extra-substituters = file://%s?priority=10 file:///a https://b\n"
-	    "substitute = true\nextra-trusted-public-keys = c-1:Zm9v+/= d:AAAA\n"
-	    "download-attempts = 1\n",
-	    dir.path);
+	auto_free char *wanted =
+	    xasprintf("NIX_CONFIG=extra-substituters = file://%s?priority=10 file:///a https://b\n"
+		      "substitute = true\nextra-trusted-public-keys = c-1:Zm9v+/= d:AAAA\n"
+		      "download-attempts = 1\n",
+		      dir.path);
 	struct nix_sources sources;
 
 	temp_dir_put_text(&dir, "cache.pub", "c-1:Zm9v+/=\nmore\n");

@@ -2,9 +2,10 @@
 interpreter, its library, and the shared objects and loader it needs, whatever the guest has."""
 import pathlib
 import shutil
-import subprocess
 import sys
 import sysconfig
+
+from guest_programs import lay_objects, needed
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODULES = [HERE / "share_in_guest.py", HERE.parent / "share_checks.py",
@@ -12,13 +13,6 @@ MODULES = [HERE / "share_in_guest.py", HERE.parent / "share_checks.py",
 UNUSED = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip",
                                 "pydoc_data", "distutils", "config-*", "dist-packages",
                                 "site-packages", "turtledemo", "__pycache__", "asyncio")
-
-
-def needed(path):
-    """The shared objects that a program or module is linked against, the loader among them."""
-    done = subprocess.run(["ldd", path], capture_output=True, text=True, check=False)
-    words = [word for line in done.stdout.splitlines() for word in line.split()]
-    return {pathlib.Path(word) for word in words if word.startswith("/")}
 
 
 def lay(root):
@@ -31,13 +25,10 @@ def lay(root):
     objects = needed(interpreter)
     for module in target.glob("lib-dynload/*.so"):
         objects |= needed(module)
-    (home / "objects").mkdir()
-    for path in objects:
-        shutil.copy(path, home / "objects" / path.name)
+    loader = lay_objects(objects, home / "objects")
     shutil.copy(interpreter, home / "interpreter")
     for path in MODULES:
         shutil.copy(path, home)
-    (loader,) = (path.name for path in objects if path.name.startswith("ld-"))
     return ["env", "PYTHONHOME=python", "PYTHONDONTWRITEBYTECODE=1", f"python/objects/{loader}",
             "--library-path", "python/objects", "python/interpreter", "-S",
             "python/share_in_guest.py"]
