@@ -176,7 +176,7 @@ static int current(int dir, const char *profile, const struct packages *packages
 		return -1;
 	is_profile = strncmp(text, "profile\n", strlen("profile\n")) == 0;
 	auto_free char *wanted = stamp_text(packages, is_profile);
-	if (strcmp(text, wanted) != 0 || (is_profile && !is_there(profile)))
+	if (strcmp(text, wanted) != 0 || (is_profile && packages->count > 0 && !is_there(profile)))
 		return -1;
 	for (size_t i = 0; i < packages->count; i++)
 		if (!is_there(packages->paths[i]))

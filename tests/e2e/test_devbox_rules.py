@@ -127,6 +127,16 @@ def test_a_line_of_env_from(scratch, current, line, value):
     assert read_exports(done.stdout)["X"] == value
 
 
+def test_an_entry_with_nothing_new_writes_nothing(scratch, current):
+    (scratch / "devbox.json").write_text('{"env": {"A": "$HOME"}, "shell": {"init_hook": "true"}}')
+
+    def look():
+        call("run", "true", cwd=scratch, environment=current)
+        return {path: (path.lstat().st_ino, path.lstat().st_mtime_ns, path.lstat().st_ctime_ns)
+                for path in (scratch / ".devbox").rglob("*")}
+    assert look() == look()
+
+
 def test_no_project_is_an_error_of_run_and_a_directory_is_no_file(scratch, current):
     (scratch / "devbox.json").mkdir()
     done = call("run", "x", cwd=scratch, environment=current)

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""What the project's environment costs at the prompt of a VM that runs: dxvm-devbox against a login
+shell without it; devbox in the guest, where it has one, against the same typed there. In turns, in
+one run. Prints medians and ratios; judges nothing.
+
+Usage: devbox.py [KIND] [TIMES]     KIND of guest: fake (the agent on this host, the default), debian
+"""
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import pexpect
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "e2e")]
+from bench import row  # noqa: E402
+from projects import BUILD, Project, stop_quietly  # noqa: E402
+
+CONFIG = {
+    "packages": [],
+    "env": {"GREETING": "Hello from $PWD", "TOOLS": "$PWD/tools:$PATH"},
+    "shell": {"init_hook": ["export HOOKED=yes"], "scripts": {"test": "true"}},
+    "aliases": {"t": "true"},
+}
+PROMPT = r"[$#] "
+
+
+def prompt_ms(project, *words, typed=None):
+    """From the start of dxvm, or from a command typed at a prompt, to the (next) prompt."""
+    child = project.terminal(*words, timeout=120)
+    started = time.perf_counter()
+    child.expect(PROMPT)
+    if typed:
+        # What is echoed is no prompt, and the prompt that follows is the last thing to come.
+        started = time.perf_counter()
+        child.sendline(typed)
+        child.expect_exact("(devbox) ")
+        child.expect(PROMPT)
+    taken = (time.perf_counter() - started) * 1000
+    child.sendline("exit")
+    if typed:
+        child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.wait()
+    return taken
+
+
+def in_turns(times, *measures):
+    """The medians of measures taken in turns, after one of each to warm up."""
+    taken = [[measure() for measure in measures] for _ in range(times + 1)]
+    return [statistics.median(column) for column in zip(*taken[1:])]
+
+
+def measure(project, times):
+    plain, ours = in_turns(times, lambda: prompt_ms(project, "exec", "bash", "-l"),
+                           lambda: prompt_ms(project, "shell", "--new"))
+    row("dxvm exec bash -l, to the prompt", f"{plain:.1f}", "ms")
+    has_devbox = project.run("exec", "sh", "-c", "command -v devbox").returncode == 0
+    what = "devbox in the guest" if has_devbox else "dxvm-devbox"
+    row(f"dxvm to the prompt, {what}", f"{ours:.1f}", "ms",
+        f"{ours / plain:.2f} x bash -l" + ("" if has_devbox else " (goal 1.5)"))
+    if not has_devbox:
+        print("SKIP: devbox typed in the guest: this guest has none")
+        return
+    typed, through = in_turns(times, lambda: prompt_ms(project, "exec", "bash", "-l", typed="devbox shell"),
+                              lambda: prompt_ms(project, "shell", "--new"))
+    row("devbox shell, typed in the guest", f"{typed:.1f}", "ms")
+    row("dxvm, with devbox in the guest", f"{through:.1f}", "ms",
+        f"{through / typed:.2f} x typed (goal 1.1)")
+
+
+def main():
+    kind = sys.argv[1] if len(sys.argv) > 1 else "fake"
+    times = int(sys.argv[2]) if len(sys.argv) > 2 else 15
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dxt-", dir="/tmp"))
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith(("XDG_", "DEVBOX_"))}
+    (folder / "run").mkdir(mode=0o700)
+    environment.update(HOME=str(folder), TERM="xterm-256color", XDG_RUNTIME_DIR=str(folder / "run"),
+                       XDG_STATE_HOME=str(BUILD / "test-state"))
+    if kind == "fake":
+        environment.update(SHELL="/bin/bash",
+                           PATH=f"{environment['PATH']}:{BUILD / 'src' / 'devbox'}")
+        for name in (".bashrc", ".profile"):
+            shutil.copy(f"/etc/skel/{name}", folder)
+    project = Project(str(BUILD / "dxvm"), folder / "project", environment, kind)
+    (project.data / "mem").write_text("512M\n")
+    (project.root / "devbox.json").write_text(json.dumps(CONFIG))
+    print(f"guest: {kind}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}", flush=True)
+    try:
+        project.run("start", timeout=600)
+        measure(project, times)
+    finally:
+        stop_quietly(project)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
