@@ -5,6 +5,7 @@
 #include "base/fingerprint.h"
 #include "base/mem.h"
 #include "devbox/compute.h"
+#include "devbox/genuine.h"
 #include "devbox/nix.h"
 #include "devbox/packages.h"
 #include "devbox/quote.h"
@@ -136,43 +137,16 @@ static int run_command(const struct options *options, const struct project *proj
 	return run_become(project, &vars, active, options->words, err);
 }
 
-/* The real one knows better. Returns when there is none. */
-static void become_devbox(const struct options *options)
-{
-	auto_free char *devbox = project_find_program("devbox");
-
-	if (!devbox)
-		return;
-	char **words = xcalloc(1, sizeof(*words));
-	size_t count = 0;
-
-	for (char **word = options->devbox_words; *word; word++)
-		count++;
-	words = xrealloc(words, (count + 2) * sizeof(*words));
-	words[0] = (char[]){"devbox"};
-	for (size_t i = 0; i <= count; i++)
-		words[i + 1] = options->devbox_words[i];
-	/* Without it devbox would fetch a shell. */
-	(void)setenv("SHELL", access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh", 0);
-	(void)execve(devbox, words, environ);
-	free(words);
-	say("%s cannot be run; going on without it", devbox);
-}
-
 int environment_run(const struct options *options, struct err *err)
 {
 	auto_project struct project project = {.root = NULL};
+	auto_free char *root = NULL;
 
 	if (options->verb == VERB_VERSION) {
 		(void)puts("dxvm-devbox " DXVM_VERSION);
 		return 0;
 	}
-	if (options->enter)
-		become_devbox(options);
-	if (options->verb == VERB_SERVICES)
-		return err_set(err, ERR_UNSUPPORTED,
-			       "services need devbox itself, which this guest does not have");
-	if (project_open(options->project, &project, err) < 0) {
+	if (project_root(options->project, &root, err) < 0) {
 		if (err->code != ERR_NOT_FOUND || !options->enter || options->verb != VERB_SHELL ||
 		    options->print_env)
 			return -1;
@@ -180,6 +154,14 @@ int environment_run(const struct options *options, struct err *err)
 		err->code = ERR_NONE;
 		return shell_become_plain(err);
 	}
+	/* The real one knows better. */
+	if (options->enter)
+		genuine_become(options, root);
+	if (options->verb == VERB_SERVICES)
+		return err_set(err, ERR_UNSUPPORTED,
+			       "services need devbox itself, which this guest does not have");
+	if (project_open(options->project, &project, err) < 0)
+		return -1;
 	switch (options->verb) {
 	case VERB_SHELL:
 		return open_shell(options, &project, err);

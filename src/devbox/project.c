@@ -66,6 +66,24 @@ static char *directory_of(const char *file)
 	return realpath(dir, NULL);
 }
 
+static char *config_file(const char *where, struct err *err)
+{
+	return find_config(where ? where : getenv("DEVBOX_CONFIG"), err);
+}
+
+int project_root(const char *where, char **ret_root, struct err *err)
+{
+	auto_free char *file = config_file(where, err);
+	char *root = file ? directory_of(file) : NULL;
+
+	if (file && !root)
+		return err_sys(err, "%s", file);
+	if (!root)
+		return -1;
+	*ret_root = root;
+	return 0;
+}
+
 static char *system_name(void)
 {
 	struct utsname names;
@@ -78,7 +96,7 @@ static char *system_name(void)
 int project_open(const char *where, struct project *ret_project, struct err *err)
 {
 	struct project project = {.root = NULL};
-	auto_free char *file = find_config(where ? where : getenv("DEVBOX_CONFIG"), err);
+	auto_free char *file = config_file(where, err);
 	char hash[SHA256_HEX];
 
 	if (!file)

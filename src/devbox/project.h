@@ -21,6 +21,7 @@ struct project {
 
 /* `where`: devbox.json or the directory it is in; NULL: $DEVBOX_CONFIG, else the first directory
  * from the current one upwards that has one. ERR_NOT_FOUND when there is none. */
+int project_root(const char *where, char **ret_root, struct err *err); /* the caller's */
 int project_open(const char *where, struct project *ret_project, struct err *err);
 void project_done(struct project *project);
 #define auto_project CLEANUP(project_done)

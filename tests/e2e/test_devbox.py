@@ -1,5 +1,6 @@
 """The project's environment through dxvm, with this host's shell as the guest."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -133,12 +134,22 @@ def test_the_prompt_is_inside_the_environment(environment):
     assert not list(environment.root.parent.glob("dxvm-??????"))
 
 
+def start_up_files(project):
+    """What shells of this project have left of their start-up files."""
+    left = []
+    for path in pathlib.Path("/tmp").glob("dxvm-??????/shellrc"):
+        try:
+            left += [path] if str(project.root) in path.read_text() else []
+        except FileNotFoundError:
+            pass  # somebody else's, and gone
+    return left
+
+
 def test_commands_from_a_pipe_have_the_environment_and_leave_nothing(environment):
     done = environment.run("-q", "-e", "X=1", input=b"echo $GREETING $X\n")
     assert out(done) == f"Hello from {environment.root} 1\n"
-    before = set(pathlib.Path("/tmp").glob("dxvm-??????"))
     out(environment.run("-q", input=b"exit 0\n"))
-    assert set(pathlib.Path("/tmp").glob("dxvm-??????")) <= before
+    assert not start_up_files(environment)
 
 
 def test_a_hook_may_fail_and_may_read_from_the_terminal(environment):
@@ -261,16 +272,102 @@ def test_what_needs_devbox_is_said_before_a_script_only_when_it_is_news(environm
     assert "jq@1" in environment.run("shell", "--print-env").stderr.decode()
 
 
-def test_devbox_itself_is_preferred(environment):
+DEVBOX = """#!/bin/sh
+echo "$*" >>"$HOME/calls"
+if [ "$1" = install ]; then
+    echo "Ensuring packages are installed." >&2
+    [ -e "$HOME/offline" ] || exit 0
+    printf 'Info: trying\\nError: no such host\\nmore\\n' >&2
+    exit 1
+fi
+printf "<%s>" "$@"; echo " $SHELL"; exit 9
+"""
+
+
+@pytest.fixture
+def genuine(environment):
+    """The same with a devbox in the guest that tells what it is asked, and is online or not."""
     tools = environment.root.parent / "tools"
     tools.mkdir()
-    (tools / "devbox").write_text('#!/bin/sh\nprintf "<%s>" "$@"; echo; exit 9\n')
-    (tools / "devbox").chmod(0o755)
-    environment.environment["PATH"] += f":{tools}"
-    done = environment.run("run", "-e", "A=1", "where", "a b")
-    assert (done.returncode, done.stdout) == (9, b"<run><--env><A=1><--><where><a b>\n")
-    assert environment.run("services", "up", "-b").stdout == b"<services><up><-b>\n"
-    assert environment.run("shell", "--pure").stdout == b"<shell><--pure>\n"
+    for name, text in (("devbox", DEVBOX), ("nix", "#!/bin/sh\n")):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    environment.environment["PATH"] = f"{tools}:{environment.environment['PATH']}"
+    return environment
+
+
+def installs(project):
+    """How often devbox has been asked to install since the last time."""
+    path = project.root.parent / "calls"
+    calls = path.read_text().splitlines() if path.exists() else []
+    path.write_text("")
+    assert set(call for call in calls if call.startswith("install")) <= \
+        {f"install --config {project.root}"}
+    return sum(call.startswith("install") for call in calls)
+
+
+def test_devbox_itself_is_preferred(genuine):
+    done = genuine.run("run", "-e", "A=1", "where", "a b")
+    assert (done.returncode, done.stdout) == (9, b"<run><--env><A=1><--><where><a b> /bin/bash\n")
+    assert genuine.run("services", "up", "-b").stdout == b"<services><up><-b> /bin/bash\n"
+    assert genuine.run("shell", "--pure").stdout == b"<shell><--pure> /bin/bash\n"
+    assert genuine.run("shell", "--print-env").stdout == b"<shell><--print-env> /bin/bash\n"
+
+
+def test_devbox_installs_once_for_what_the_files_say_and_then_for_nothing(genuine):
+    for _ in range(2):
+        assert genuine.run("run", "where").returncode == 9
+        assert genuine.run("-q", input=b"").returncode == 9
+    assert installs(genuine) == 1
+    (genuine.root / "devbox.lock").write_text("{}")
+    for _ in range(2):
+        genuine.run("run", "where")
+    assert installs(genuine) == 1
+    genuine.run("run", "-l")
+    genuine.run("services", "ls")
+    assert installs(genuine) == 0
+
+
+def test_a_devbox_that_cannot_work_is_said_in_a_line_and_gone_without(genuine):
+    offline = genuine.root.parent / "offline"
+    offline.touch()
+    why = "dxvm: devbox cannot make this environment (no such host); going on without it"
+    first = genuine.run("run", "where")
+    assert first.stdout.decode() == f"hooked in {genuine.root}\n{genuine.root}\n"
+    assert first.stderr.decode().splitlines().count(why) == 1
+    # It is not asked at each shell, but said at each; before scripts it is no news any more.
+    again = genuine.run("run", "where")
+    assert (again.returncode, again.stderr) == (0, b"")
+    shell = genuine.run(input=b"echo $GREETING\n")
+    assert shell.stdout.decode() == f"Hello from {genuine.root}\n"
+    assert shell.stderr.decode().splitlines() == [why]
+    assert installs(genuine) == 1
+    # Other files are another try, and so is a later time.
+    (genuine.root / "devbox.lock").write_text("{}")
+    assert why in genuine.run("run", "where").stderr.decode()
+    assert installs(genuine) == 1
+    stamp = genuine.root / ".devbox" / "gen" / "dxvm-devbox"
+    os.utime(stamp, (0, stamp.stat().st_mtime - 601))
+    offline.unlink()
+    assert genuine.run("run", "where").returncode == 9
+    assert installs(genuine) == 1
+
+
+def test_devbox_is_not_asked_where_there_is_no_project_or_no_nix(genuine):
+    (genuine.root.parent / "tools" / "nix").unlink()
+    genuine.environment["PATH"] = f"{genuine.root.parent / 'tools'}:{BUILD / 'src' / 'devbox'}"
+    for name in ("sh", "cat", "bash"):
+        (genuine.root.parent / "tools" / name).symlink_to(f"/bin/{name}")
+    done = genuine.run("run", "where")
+    assert done.returncode == 0
+    assert b"devbox needs nix, which this guest does not have; going on without it" in done.stderr
+    (genuine.root.parent / "tools" / "nix").symlink_to("/bin/true")
+    assert genuine.run("run", "where").returncode == 9
+    plain = subprocess.run([BUILD / "src" / "devbox" / "dxvm-devbox", "enter", "shell"],
+                           cwd=genuine.root.parent, env=genuine.environment, input=b"echo $0\n",
+                           capture_output=True, check=True)
+    assert plain.stderr.startswith(b"dxvm: no devbox.json here: a plain shell\n")
+    assert plain.stdout == b"-bash\n"
 
 
 def test_services_say_that_they_need_devbox(environment):
