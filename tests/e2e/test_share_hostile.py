@@ -1,10 +1,12 @@
 """A guest that was taken over, at the share port: it speaks raw frames and FUSE messages to the real
 server. Nothing outside the directory is reached, nothing crashes, and memory stays bounded."""
+import ctypes
 import errno
 import os
 import random
 import socket
 import struct
+import time
 
 import pytest
 
@@ -301,6 +303,53 @@ def test_many_nodes_cost_bounded_memory(rig):
             rig.send(REQUEST, rig.request(FORGET, node, struct.pack("<Q", 1)))
         rig.lives()
     assert most[0] < MEMORY_MAX and most[1] < most[0] * (2 if SANITIZED else 1.3), most
+
+
+def swap(top, end):
+    """A hostile process of the host's user: `d` is now the directory, now a link out of the share."""
+    renameat2 = ctypes.CDLL(None).renameat2
+    here = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    while time.monotonic() < end:
+        renameat2(here, b"d", here, b"trap", 2)
+        renameat2(here, b"f", here, b"bait", 2)
+
+
+def test_a_host_that_swaps_directories_for_links_opens_no_way_out(rig):
+    (rig.host / "d/secret").write_text("public")
+    (rig.host / "f").write_text("public")
+    for path in (rig.host / "d/secret", rig.host / "f"):
+        os.chown(path, HOST_ID, HOST_ID)
+    (rig.host / "trap").symlink_to("../outside")
+    (rig.host / "bait").symlink_to("../outside/secret")
+    end = time.monotonic() + 3
+    child = os.fork()
+    if child == 0:
+        try:
+            swap(rig.host, end)
+        finally:
+            os._exit(0)
+    read, made, choose = 0, 0, random.Random(4)
+    while time.monotonic() < end:
+        where = choose.choice([(b"d", b"secret"), (b"f",)])
+        node = ROOT
+        for name in where:
+            error, entry = rig.ask(LOOKUP, node, name + b"\0")
+            node = int.from_bytes(entry[:8], "little") if error == 0 else 0
+            if not node:
+                break
+        if node:
+            error, text = rig.ask(READ, node, struct.pack("<QQIIQII", 0, 0, 100, 0, 0, 0, 0))
+            assert error < 0 or text == b"public", text
+            read += error == 0
+        error, entry = rig.ask(LOOKUP, ROOT, b"d\0")
+        if error == 0:
+            directory = int.from_bytes(entry[:8], "little")
+            made += rig.ask(MKNOD, directory, body_with_name(MKNOD, b"planted"))[0] == 0
+            rig.ask(RENAME2, directory, struct.pack("<QII", directory, 0, 0) + b"planted\0moved\0")
+            rig.ask(UNLINK, directory, b"moved\0")
+    os.waitpid(child, 0)
+    assert read > 0 and made > 0
+    rig.lives()
 
 
 def test_an_operation_that_is_not_there_is_said_to_be(rig):
