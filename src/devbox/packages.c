@@ -4,16 +4,19 @@
 #include "base/safe_text.h"
 #include "devbox/say.h"
 
-#include <ctype.h>
+#include <regex.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Whose devbox has a plugin for; what follows the name is a version ("python310", "php-8"). */
-static const char *const plugins[] = {
-    "apacheHttpd", "caddy", "elixir", "ghc",   "gradle", "haskell", "mariadb",
-    "mysql",	   "nginx", "nodejs", "php",   "pip",	 "poetry",  "postgresql",
-    "python",	   "redis", "ruby",   "rustc", "rustup", "valkey",
-};
+/* The names that devbox has a plugin for. Others of the same family ("php81Packages.composer") have
+ * none. */
+#define NAME_MAX_LENGTH 255
+static const char plugins[] =
+    "^(apache(Httpd)?|caddy|elixir|gradle(_[0-9])?|ghc|haskell(\\.compiler\\..*)?"
+    "|mariadb(-embedded)?_?[0-9]*|mysql(80|57|50)?|nginx|nodejs(-slim)?_?[0-9]*|php[0-9]*"
+    "|pip|python3[0-9]*Packages.pip|([[:alnum:]_]*\\.)?poetry|postgresql(_[0-9]+)?"
+    "|python[0-9]*(Full|Minimal|-full|-minimal)?|redis|j?ruby([0-9_]*[0-9])?|rustc|rustup|valkey)$";
 
 static bool has(const struct json *list, const char *text)
 {
@@ -30,16 +33,10 @@ static bool is_for(const struct config_package *package, const char *system)
 	return !has(package->excluded_platforms, system);
 }
 
-static bool has_plugin(const struct config_package *package)
+static bool has_plugin(const struct config_package *package, const regex_t *names)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(plugins) && !package->plugin_off; i++) {
-		size_t length = strlen(plugins[i]);
-
-		if (strncmp(package->name, plugins[i], length) == 0 &&
-		    !isalpha((unsigned char)package->name[length]))
-			return true;
-	}
-	return false;
+	return !package->plugin_off && strlen(package->name) <= NAME_MAX_LENGTH &&
+	       regexec(names, package->name, 0, NULL, 0) == 0;
 }
 
 /* Why there is no path. The caller's. */
@@ -69,17 +66,21 @@ static void add(struct packages *packages, const char *path, const char *owner)
 static void note_plugins(const struct project *project, struct buf *notes)
 {
 	auto_free char *names = xstrdup("");
+	regex_t regex;
 
+	if (regcomp(&regex, plugins, REG_EXTENDED | REG_NOSUB) != 0)
+		abort(); /* no memory */
 	for (size_t i = 0; i < project->config.package_count; i++) {
 		const struct config_package *package = &project->config.packages[i];
 
-		if (!is_for(package, project->system) || !has_plugin(package))
+		if (!is_for(package, project->system) || !has_plugin(package, &regex))
 			continue;
 		auto_free char *longer =
 		    xasprintf("%s%s%s", names, *names ? ", " : "", package->name);
 		free(names);
 		names = take_ptr(&longer);
 	}
+	regfree(&regex);
 	if (*names)
 		say_later(notes, "without devbox's plugins (variables, services) for %s", names);
 	if (project->config.include && project->config.include->count > 0)

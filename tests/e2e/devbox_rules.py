@@ -82,15 +82,37 @@ def paths_of(key, options, lock):
     return [o["path"] for o in outputs if o.get("default")] or [o["path"] for o in outputs[:1]]
 
 
+# Names that devbox has plugins for: these, and versions of some.
+PLUGINS = {"apache", "apacheHttpd", "caddy", "elixir", "gradle", "ghc", "haskell", "mariadb", "mysql",
+           "nginx", "nodejs", "nodejs-slim", "php", "pip", "poetry", "postgresql", "python",
+           "pythonFull", "python-minimal", "redis", "ruby", "jruby", "rustc", "rustup", "valkey"}
+VERSIONED = {"nodejs": r"_?\d+", "php": r"\d+", "postgresql": r"_\d+", "python": r"\d+(Full)?",
+             "ruby": r"_?\d(_\d+)*", "gradle": r"_\d", "mariadb": r"_?\d+", "mysql": "80|57|50"}
+
+
+def has_plugin(name, options):
+    stem = re.match(r"[a-z]*", name)[0]
+    versioned = stem in VERSIONED and re.fullmatch(VERSIONED[stem], name[len(stem):])
+    return not options.get("disable_plugin") and bool(name in PLUGINS or versioned)
+
+
+def with_plugins(config):
+    """The names of packages for this system that devbox has a plugin for, in order."""
+    return [name for _, name, options in packages(config)
+            if is_for_this_system(options) and has_plugin(name, options)]
+
+
+def is_for_this_system(options):
+    if options.get("platforms"):
+        return SYSTEM in options["platforms"]
+    return SYSTEM not in options.get("excluded_platforms", [])
+
+
 def package_lines(config, lock):
     """key -> paths, or None when it is not for this system."""
     lines = {}
     for key, _, options in packages(config):
-        if options.get("platforms"):
-            there = SYSTEM in options["platforms"]
-        else:
-            there = SYSTEM not in options.get("excluded_platforms", [])
-        lines[key] = paths_of(key, options, lock) if there else None
+        lines[key] = paths_of(key, options, lock) if is_for_this_system(options) else None
     return lines
 
 
@@ -152,7 +174,8 @@ def random_lock_entry(rng, name):
 
 
 def random_packages(rng):
-    names = ["hello", "jq", "emacsPackages.@", "a.b", "which", "github:o/r#x", "x@y"]
+    names = ["hello", "jq", "emacsPackages.@", "a.b", "which", "github:o/r#x", "x@y", "python310",
+             "redis", "nodejs_20", "php81Packages.composer", "postgresql_15", "rubyfmt", "apache"]
     versions = ["", "@latest", "@1.2"]
     if rng.random() < .5:
         return [rng.choice(names) + rng.choice(versions) for _ in range(rng.randint(0, 5))]
@@ -166,6 +189,8 @@ def random_packages(rng):
                 options[field] = rng.sample(SYSTEMS, rng.randint(0, 3))
         if rng.random() < .3:
             options["outputs"] = rng.sample(["out", "bin", "man"], rng.randint(0, 2))
+        if rng.random() < .3:
+            options["disable_plugin"] = rng.random() < .7
         result[name] = options if rng.random() < .7 else rng.choice(["latest", "1.2", ""])
     return result
 

@@ -63,7 +63,29 @@ def test_1000_projects_at_random_agree_with_the_rules(scratch, current):
                         [word for word in rest if word.startswith("/nix/store/")])
         assert got == rules.package_lines(config, lock), where
         missing = [key for key, paths in got.items() if paths == []]
-        assert all(done.stderr.decode().count(f"dxvm: {key}: ") == 1 for key in missing), where
+        said = done.stderr.decode().splitlines()
+        assert all(sum(line.startswith(f"dxvm: {key}: ") for line in said) == 1 for key in missing), \
+            where
+        named = rules.with_plugins(config)
+        assert [line for line in said if "plugins" in line] == (
+            [f"dxvm: without devbox's plugins (variables, services) for {', '.join(named)}"]
+            if named else []), where
+
+
+@pytest.mark.parametrize("name, has", [
+    ("python", True), ("python310", True), ("python3Full", True), ("python-minimal", True),
+    ("python310Packages.pip", True), ("python310Packages.numpy", False), ("pythonix", False),
+    ("php", True), ("php81", True), ("php81Packages.composer", False), ("redis", True), ("redis7", False),
+    ("apache", True), ("apacheHttpd", True), ("nodejs", True), ("nodejs-slim_20", True),
+    ("nodejs_20", True), ("jruby", True), ("ruby_3_2", True), ("ruby_", False), ("poetry", True),
+    ("python3.poetry", True), ("poetry2nix", False), ("haskell.compiler.ghc94", True),
+    ("postgresql_15", True), ("postgresql15", False), ("mysql80", True), ("mysql84", False),
+    ("mariadb_1011", True), ("gradle_8", True), ("rustc", True), ("rustc-wasm", False),
+])
+def test_packages_with_a_plugin_are_named(scratch, current, name, has):
+    (scratch / "devbox.json").write_text('{"packages": ["%s@1"]}' % name)
+    said = call("shell", "--print-env", cwd=scratch, environment=current).stderr.decode()
+    assert (f"plugins (variables, services) for {name}\n" in said) == has
 
 
 def test_pure_keeps_three_variables_and_no_directory_of_the_hosts(scratch, current):
