@@ -2,6 +2,9 @@
  * Theory of operation. The start-up file lies in a directory of its own in $TMPDIR and removes that
  * first thing: shells have read it, or hold it open, by then. This process becomes the shell, so
  * that signals, job control and the exit status are the shell's own.
+ *
+ * zsh finds its files by ZDOTDIR, which is that directory for a moment. The user's .zshenv may set it,
+ * too: what it is afterwards is where the user's .zshrc lies, and what the shell is left with.
  */
 #include "devbox/shell.h"
 
@@ -60,16 +63,18 @@ static void put_quoted(struct rc *rc, const char *before, const char *text, cons
 
 static void put_own_rc(struct rc *rc, enum shell_kind kind, const char *own_rc)
 {
-	put_quoted(rc, "if [ -f ", own_rc, " ]; then\n");
 	if (kind == SHELL_ZSH) {
-		auto_free char *dir = xstrdup(own_rc);
-		char *slash = strrchr(dir, '/');
-
-		if (slash)
-			*slash = '\0';
-		put_quoted(rc, "  export ZDOTDIR=", dir, "\n");
+		put(rc, "if [ -n \"$__dxvm_own\" ]; then\n"
+			"  ZDOTDIR=\"$__dxvm_own\"\n"
+			"else\n"
+			"  unset ZDOTDIR\n"
+			"fi\n"
+			"unset __dxvm_own __dxvm_rc\n"
+			"[ ! -f \"${ZDOTDIR-$HOME}/.zshrc\" ] || . \"${ZDOTDIR-$HOME}/.zshrc\"\n");
+	} else if (kind != SHELL_FISH && own_rc) {
+		put_quoted(rc, "if [ -f ", own_rc, " ]; then\n");
+		put_quoted(rc, "  . ", own_rc, "\nfi\n");
 	}
-	put_quoted(rc, "  . ", own_rc, "\nfi\n");
 }
 
 static void put_prompt(struct rc *rc, enum shell_kind kind)
@@ -129,8 +134,7 @@ char *shell_rc(const struct project *project, const struct vars *vars, enum shel
 	buf_init(&rc.buf, RC_MAX);
 	if (cleanup)
 		put_quoted(&rc, "command rm -rf -- ", cleanup, "\n");
-	if (own_rc && kind != SHELL_FISH)
-		put_own_rc(&rc, kind, own_rc);
+	put_own_rc(&rc, kind, own_rc);
 	rc.full = quote_exports(&rc.buf, vars) < 0 || rc.full;
 	if (kind == SHELL_FISH)
 		put(&rc, "set fish_history devbox\n");
@@ -149,20 +153,16 @@ char *shell_rc(const struct project *project, const struct vars *vars, enum shel
 static char *own_rc_path(enum shell_kind kind, const char *program)
 {
 	const char *home = getenv("HOME");
-	const char *zdotdir = getenv("ZDOTDIR");
 	const char *env = getenv("ENV");
 
 	switch (kind) {
 	case SHELL_BASH:
 		return home ? path_join(home, ".bashrc") : NULL;
-	case SHELL_ZSH:
-		if (zdotdir && *zdotdir)
-			return path_join(zdotdir, ".zshrc");
-		return home ? path_join(home, ".zshrc") : NULL;
 	case SHELL_POSIX:
 		if (strcmp(path_base(program), "ksh") == 0)
 			return home ? path_join(home, ".kshrc") : NULL;
 		return env && *env ? xstrdup(env) : NULL;
+	case SHELL_ZSH: /* its own rules find it */
 	case SHELL_FISH:
 	case SHELL_OTHER:
 		break;
@@ -181,18 +181,24 @@ static int write_rc(const char *dir, const char *name, const char *text, struct 
 }
 
 /* zsh looks for this one in our directory too: it leads to the user's. */
-static int write_zshenv(const char *dir, const char *own_rc, struct err *err)
+static int write_zshenv(const char *dir, struct err *err)
 {
-	auto_buf struct buf buf;
-	auto_free char *text = NULL;
-	auto_free char *own =
-	    own_rc ? xasprintf("%.*senv", (int)(strlen(own_rc) - 2), own_rc) : NULL;
+	const char *own = getenv("ZDOTDIR");
+	struct rc rc = {.quote = quote_single};
 
-	buf_init(&buf, RC_MAX);
-	if (own && (buf_append_string(&buf, "[ ! -f ") < 0 || quote_single(&buf, own) < 0 ||
-		    buf_append_string(&buf, " ] || . ") < 0 || quote_single(&buf, own) < 0))
-		return err_set(err, ERR_INVALID, "%s is too long a path", own);
-	text = buf_take_string(&buf);
+	buf_init(&rc.buf, RC_MAX);
+	put(&rc, "__dxvm_rc=\"$ZDOTDIR\"\n");
+	if (own && *own)
+		put_quoted(&rc, "export ZDOTDIR=", own, "\n");
+	else
+		put(&rc, "unset ZDOTDIR\n");
+	put(&rc, "[ ! -f \"${ZDOTDIR-$HOME}/.zshenv\" ] || . \"${ZDOTDIR-$HOME}/.zshenv\"\n"
+		 "__dxvm_own=\"${ZDOTDIR-}\"\n"
+		 "ZDOTDIR=\"$__dxvm_rc\"\n");
+	auto_free char *text = buf_take_string(&rc.buf);
+	buf_done(&rc.buf);
+	if (rc.full)
+		return err_set(err, ERR_INVALID, "ZDOTDIR is longer than %zu bytes", RC_MAX);
 	return write_rc(dir, ".zshenv", text, err);
 }
 
@@ -212,8 +218,7 @@ static int make_rc(const struct project *project, const struct vars *vars, enum 
 	if (!text)
 		return err_set(err, ERR_INVALID, "the environment and hook are more than %zu bytes",
 			       RC_MAX);
-	if (write_rc(dir, name, text, err) < 0 ||
-	    (kind == SHELL_ZSH && write_zshenv(dir, own, err) < 0))
+	if (write_rc(dir, name, text, err) < 0 || (kind == SHELL_ZSH && write_zshenv(dir, err) < 0))
 		return -1;
 	*ret_path = path_join(dir, name);
 	*ret_dir = take_ptr(&dir);

@@ -242,6 +242,26 @@ def test_the_users_own_shell_and_start_up_file(environment, shell):
     assert not list(home.glob("dxvm-??????"))
 
 
+@pytest.mark.parametrize("where", [None, ".config/zsh"])
+def test_zsh_is_left_with_the_directory_of_the_users_files(environment, where):
+    """Also when .zshenv is what names it, as many have it."""
+    program = shutil.which("zsh")
+    if not program:
+        pytest.skip("zsh is not installed: `tools/install-deps test` does")
+    environment.environment["SHELL"] = program
+    home = environment.root.parent
+    own = home / where if where else home
+    own.mkdir(parents=True, exist_ok=True)
+    (home / ".zshenv").write_text(f"ENVS=$((ENVS + 1))\n" + (f"ZDOTDIR={own}\n" if where else ""))
+    (own / ".zshrc").write_text("OWN=$((OWN + 1)); PS1='own> '; unsetopt zle\n")
+    child = environment.terminal()
+    child.expect_exact("(devbox) own>")
+    child.sendline("echo RC=$OWN ENV=$ENVS DIR=${ZDOTDIR-none} HOOKED=$HOOKED; zsh -c 'echo IN=$ENVS'; exit")
+    child.expect_exact(f"RC=1 ENV=1 DIR={own if where else 'none'} HOOKED=yes")
+    child.expect_exact("IN=1")
+    child.wait()
+
+
 def test_the_environment_for_a_shell_to_read(environment):
     text = out(environment.run("shell", "--print-env", "-e", "X=a 'b' \"c\" $d `e`\\\nf"))
     done = subprocess.run(["sh", "-c", text + 'printf %s "$X"'], capture_output=True, check=True)
