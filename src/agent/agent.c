@@ -20,6 +20,7 @@
 #include "agent/session.h"
 #include "agent/shares.h"
 #include "agent/shutdown.h"
+#include "agent/update.h"
 #include "agent/worker.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -41,7 +42,8 @@ struct agent {
 	struct loop *loop;
 	struct link *link;
 	struct sessions sessions;
-	struct shares shares;	   /* the worker's while one is running */
+	struct shares shares; /* the worker's while one is running */
+	struct updates updates;
 	struct shutdown *shutdown; /* NULL: none is going on */
 	uint32_t shutdown_id;	   /* of the request to be answered, 0: none */
 	struct loop_timer farewell;
@@ -315,6 +317,8 @@ static void on_open(void *ctx, struct mux_channel *channel, uint16_t kind, uint3
 		session_open(&agent->sessions, channel, (enum proto_kind)kind, length);
 	else if (kind == PROTO_KIND_LIST)
 		sessions_list(&agent->sessions, channel);
+	else if (kind == PROTO_KIND_PROGRAM)
+		updates_open(&agent->updates, channel, length);
 	else
 		mux_reject(channel, PROTO_UNKNOWN, "this agent does not know that kind of channel");
 }
@@ -395,6 +399,7 @@ int agent_run(const struct options *options, const char *boot_error)
 	sessions_init(&agent.sessions, agent.loop);
 	agent.sessions.as_self = options->mode == AGENT_FAKE;
 	agent.shares.port_fd = options->share_fd;
+	agent.updates = (struct updates){.loop = agent.loop, .directory = options->programs};
 	loop_timer_init(&agent.patience);
 	agent.patience.fire = on_impatient;
 	loop_timer_init(&agent.farewell);

@@ -1,5 +1,7 @@
 #include "agent/options.h"
 
+#include "agent/programs.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -42,15 +44,20 @@ int options_parse(struct options *ret_options, int argc, char **argv, int pid, s
 				return -1;
 		} else if (strcmp(argv[i], "--project") == 0 && value) {
 			options.project = argv[++i];
+		} else if (strcmp(argv[i], "--programs") == 0 && value) {
+			options.programs = argv[++i];
 		} else {
 			return err_set(err, ERR_USAGE,
 				       "unknown argument %s; usage: dxvm-agent [--fake] "
-				       "[--link-fd N] [--share-fd N] [--project DIR] [--version]",
+				       "[--link-fd N] [--share-fd N] [--project DIR] "
+				       "[--programs DIR] [--version]",
 				       argv[i]);
 		}
 	}
 	if (options.mode == AGENT_FAKE && options.link_fd < 0 && !options.version)
 		return err_set(err, ERR_USAGE, "--fake needs --link-fd");
+	if (options.mode == AGENT_SERVICE && !options.programs)
+		options.programs = PROGRAMS_KEPT;
 	*ret_options = options;
 	return 0;
 }

@@ -15,9 +15,10 @@ enum agent_mode {
 
 struct options {
 	enum agent_mode mode;
-	int link_fd;	     /* -1: find the virtio port */
-	int share_fd;	     /* -1: find it, or, with --fake, none */
-	const char *project; /* where sessions start with --fake */
+	int link_fd;	      /* -1: find the virtio port */
+	int share_fd;	      /* -1: find it, or, with --fake, none */
+	const char *project;  /* where sessions start with --fake */
+	const char *programs; /* where ours lie on the disk; NULL: they come with each boot */
 	bool version;
 };
 

@@ -3,6 +3,7 @@
 #include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sha256.h"
 
 #include <errno.h>
 #include <string.h>

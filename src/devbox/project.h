@@ -5,7 +5,6 @@
  */
 #include "devbox/config.h"
 #include "devbox/lock.h"
-#include "devbox/sha256.h"
 #include "devbox/vars.h"
 
 struct project {

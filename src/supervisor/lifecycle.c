@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "supervisor/ram.h"
+#include "supervisor/update.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -151,6 +152,8 @@ static void on_ready(void *ctx)
 	control_ready(s->control, NULL);
 	if (s->suspend.stop)
 		lifecycle_stop(s);
+	else if (s->settings.guest->boots_itself)
+		update_offer(agent_link_mux(s->agent));
 }
 
 /* The guest is of no use: say why to all who wait, and end it. */

@@ -313,3 +313,42 @@ void message_status_done(struct message_status *status)
 	free(status->accelerator);
 	*status = (struct message_status){.cpus = 0};
 }
+
+int message_program_encode(const struct message_program *program, struct buf *buf)
+{
+	bool bad = false;
+
+	bad |= msg_write_string(buf, program->name) < 0;
+	bad |= msg_write_u32(buf, program->length) < 0;
+	bad |= buf_append(buf, program->sha256, sizeof(program->sha256)) < 0;
+	return bad ? -1 : 0;
+}
+
+int message_program_decode(struct message_program *ret_program, const void *bytes, size_t length,
+			   struct err *err)
+{
+	struct message_program program = {.length = 0};
+	struct msg_reader reader;
+
+	*ret_program = program;
+	msg_read_from(&reader, bytes, length);
+	program.name = msg_read_string(&reader, MESSAGE_NAME_MAX);
+	program.length = msg_read_u32(&reader);
+	msg_read_bytes(&reader, program.sha256, sizeof(program.sha256));
+	if (!msg_ok(&reader)) {
+		message_program_done(&program);
+		return malformed(err, "program", "a field is cut off or out of bounds");
+	}
+	if (program.length == 0 || program.length > PROTO_PROGRAM_MAX) {
+		message_program_done(&program);
+		return malformed(err, "program", "its length is out of bounds");
+	}
+	*ret_program = program;
+	return 0;
+}
+
+void message_program_done(struct message_program *program)
+{
+	free(program->name);
+	*program = (struct message_program){.length = 0};
+}

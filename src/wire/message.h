@@ -81,6 +81,19 @@ int message_sessions_decode(struct message_sessions *ret_sessions, const void *b
 bool message_sessions_tell_environments(const struct message_sessions *sessions);
 void message_sessions_done(struct message_sessions *sessions);
 
+/* Description of a PROTO_KIND_PROGRAM channel. */
+struct message_program {
+	char *name;	 /* "dxvm-agent", "dxvm-devbox" */
+	uint32_t length; /* 1 to PROTO_PROGRAM_MAX */
+	uint8_t sha256[32];
+};
+/* An upper bound for it on the wire. */
+#define MESSAGE_PROGRAM_BYTES (4 + MESSAGE_NAME_MAX + 4 + 32)
+int message_program_encode(const struct message_program *program, struct buf *buf);
+int message_program_decode(struct message_program *ret_program, const void *bytes, size_t length,
+			   struct err *err);
+void message_program_done(struct message_program *program);
+
 /* A directory of the host's, served on the share port, and where it goes in the guest. */
 struct message_share {
 	uint32_t number; /* channel on the share port */

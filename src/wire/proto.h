@@ -30,6 +30,7 @@
 #define PROTO_CHANNELS_MAX 256	      /* open at once on a link */
 #define PROTO_OPEN_MAX	   (2u << 20) /* the description that follows an OPEN */
 #define PROTO_MESSAGE_MAX  16384      /* a REQUEST or REPLY is one frame */
+#define PROTO_PROGRAM_MAX  (8u << 20) /* a program that is sent to the guest */
 #define PROTO_TEXT_MAX	   1024	      /* a human-readable text in REJECT, GOAWAY, REPLY */
 /* Where in the guest a binary cache for Nix is mounted, read-only, when the host lends one. */
 #define PROTO_NIX_CACHE "/run/dxvm/cache"
@@ -84,6 +85,7 @@ enum proto_kind {
 	PROTO_KIND_SESSION = 1, /* a program with a terminal or pipes; struct message_session */
 	PROTO_KIND_ATTACH = 2,	/* a session that is there already; struct message_attach */
 	PROTO_KIND_LIST = 3,	/* no description; DATA: struct message_sessions */
+	PROTO_KIND_PROGRAM = 4, /* a newer program of ours, its bytes; struct message_program */
 };
 
 /* What becomes of a session that loses its client. */

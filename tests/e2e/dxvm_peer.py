@@ -9,6 +9,7 @@
 It blocks, it keeps to the rules, and it checks that the other side does. To break the rules use
 send_raw with the bytes of frame() and malformed().
 """
+import hashlib
 import select
 import struct
 import time
@@ -19,7 +20,7 @@ OK, BAD_REQUEST, UNKNOWN, NOT_FOUND, NOT_EXECUTABLE, NO_RESOURCES, FAILED, GONE,
     VERSION_MISMATCH, VIOLATION = range(11)
 WAIT_READY, STATUS, STOP, PROGRESS, NOTE = 1, 2, 3, 16, 17
 CONFIGURE, SHUTDOWN, SYNC_DISKS, RESIZE, SIGNAL, TAKEN = 32, 33, 34, 64, 65, 66
-SESSION, ATTACH, LIST = 1, 2, 3
+SESSION, ATTACH, LIST, PROGRAM = 1, 2, 3, 4
 
 MAGIC = 0x6478766D2D303031
 PAYLOAD_MAX = 16384
@@ -117,6 +118,12 @@ def attach(number, size=(24, 80), take=False):
     return struct.pack(">IHHHHB", number, *size, 0, 0, take)
 
 
+def program(name, content, length=None, digest=None):
+    """The description of a program that is offered; of another one if length or digest are said."""
+    return (string(name) + struct.pack(">I", len(content) if length is None else length)
+            + (hashlib.sha256(content).digest() if digest is None else digest))
+
+
 def configuration(project="", user="", host="peer", uid=0, gid=0, wall_clock=None):
     """One without shares and network."""
     now = int((wall_clock or time.time()) * 1e9)
@@ -158,6 +165,7 @@ class Channel:
         self.stdout = b""
         self.stderr = b""
         self.id = None             # of the session, as ACCEPT says it
+        self.wanted = None         # of a program
         self.taken = False
         self.accepted = self.eof = self.closed = self.close_sent = False
         self.rejected = None       # (code, text)
@@ -227,7 +235,8 @@ class Channel:
         fields = Fields(payload)
         if kind == ACCEPT:
             self.accepted = True
-            self.id = fields.number(4) if payload else None
+            self.wanted = payload == b"\1" if len(payload) == 1 else None
+            self.id = fields.number(4) if len(payload) >= 4 else None
         elif kind == REJECT:
             self.rejected = (fields.number(4), fields.string().decode())
         elif kind == DATA:

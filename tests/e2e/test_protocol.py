@@ -21,12 +21,12 @@ def shell(text, **more):
 
 
 @contextlib.contextmanager
-def running_agent(agent, folder):
+def running_agent(agent, folder, *options, **more):
     """The agent on this host, and a peer at the other end of its link."""
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
-        [agent, "--fake", "--link-fd", str(theirs.fileno()), "--project", str(folder)],
-        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        [agent, "--fake", "--link-fd", str(theirs.fileno()), "--project", str(folder), *options],
+        pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, **more)
     theirs.close()
     try:
         yield Peer(ours), process

@@ -51,6 +51,7 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 #define DONE_window(message)	((void)0)
 #define DONE_attach(message)	((void)0)
 #define DONE_sessions(message)	message_sessions_done(message)
+#define DONE_program(message)	message_program_done(message)
 
 /* Whether a last field is there that need not be. */
 #define OPTIONAL_session(message)   ((message).detach != PROTO_DETACH_NEVER)
@@ -59,12 +60,14 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 #define OPTIONAL_window(message)    false
 #define OPTIONAL_attach(message)    false
 #define OPTIONAL_sessions(message)  message_sessions_tell_environments(&(message))
+#define OPTIONAL_program(message)   false
 ROUND_TRIP(session)
 ROUND_TRIP(configure)
 ROUND_TRIP(status)
 ROUND_TRIP(window)
 ROUND_TRIP(attach)
 ROUND_TRIP(sessions)
+ROUND_TRIP(program)
 
 /* The reader itself, told by the bytes which field to read next. */
 static void try_fields(const uint8_t *data, size_t size)
@@ -110,9 +113,9 @@ static void try_fields(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const tries[])(const uint8_t *,
-				     size_t) = {try_session, try_configure, try_status,	 try_window,
-						try_fields,  try_attach,    try_sessions};
+	static void (*const tries[])(const uint8_t *, size_t) = {
+	    try_session, try_configure, try_status,   try_window,
+	    try_fields,	 try_attach,	try_sessions, try_program};
 
 	if (size > 0)
 		tries[data[0] % ARRAY_SIZE(tries)](data + 1, size - 1);

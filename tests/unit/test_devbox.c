@@ -8,7 +8,6 @@
 #include "devbox/options.h"
 #include "devbox/pathlist.h"
 #include "devbox/quote.h"
-#include "devbox/sha256.h"
 #include "devbox/shell.h"
 #include "unit/test.h"
 
@@ -155,22 +154,6 @@ static void a_second_project_goes_on_top_of_the_stack(void)
 	CHECK(!pathlist_has(&original, "KEY"));
 }
 
-static void sha256_is_the_standards(void)
-{
-	char hex[SHA256_HEX];
-	char long_text[119];
-
-	sha256_hex("", 0, hex);
-	CHECK_STR(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-	sha256_hex("abc", 3, hex);
-	CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-	memset(long_text, 'a', sizeof(long_text));
-	sha256_hex(long_text, 119, hex);
-	CHECK_STR(hex, "31eba51c313a5c08226adf18d4a359cfdfd8d2e816b13f4af952f7ea6584dcfb");
-	sha256_hex(long_text, 56, hex);
-	CHECK_STR(hex, "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a");
-}
-
 static void only_store_paths_are_store_paths(void)
 {
 #define HASH "0123456789abcdfghijklmnpqrsvwxyz"
@@ -277,7 +260,6 @@ TEST_MAIN(TEST(a_value_knows_its_line_and_column_in_characters),
 	  TEST(json_that_is_wrong_is_refused_with_its_place), TEST(strings_are_decoded),
 	  TEST(variables_expand_as_in_go), TEST(a_value_that_grows_without_bound_is_an_error),
 	  TEST(paths_are_cleaned_as_in_go), TEST(a_second_project_goes_on_top_of_the_stack),
-	  TEST(sha256_is_the_standards), TEST(only_store_paths_are_store_paths),
-	  TEST(the_start_up_file_goes_in_devboxs_order), TEST(shells_are_known_by_their_names),
-	  TEST(options_end_where_the_command_begins),
+	  TEST(only_store_paths_are_store_paths), TEST(the_start_up_file_goes_in_devboxs_order),
+	  TEST(shells_are_known_by_their_names), TEST(options_end_where_the_command_begins),
 	  TEST(options_that_cannot_be_understood_are_refused))

@@ -409,6 +409,30 @@ static void a_status_comes_back_whole(void)
 	CHECK_INT(message_status_encode(&status, &buf), -1);
 }
 
+static void a_program_comes_back_whole_and_is_bounded(void)
+{
+	struct message_program program = {.name = (char[]){"dxvm-agent"}, .length = 1};
+	struct message_program back;
+	struct err err = ERR_INIT;
+	auto_buf struct buf buf;
+
+	memset(program.sha256, 7, sizeof(program.sha256));
+	buf_init(&buf, MESSAGE_PROGRAM_BYTES);
+	CHECK_INT(message_program_encode(&program, &buf), 0);
+	CHECK_INT(message_program_decode(&back, buf_data(&buf), buf_length(&buf), &err), 0);
+	CHECK_STR(back.name, "dxvm-agent");
+	CHECK_INT(back.length, 1);
+	CHECK(memcmp(back.sha256, program.sha256, sizeof(back.sha256)) == 0);
+	message_program_done(&back);
+	for (size_t i = 0; i < buf_length(&buf); i++)
+		CHECK_INT(message_program_decode(&back, buf_data(&buf), i, &err), -1);
+	program.length = PROTO_PROGRAM_MAX + 1;
+	buf_clear(&buf);
+	CHECK_INT(message_program_encode(&program, &buf), 0);
+	CHECK_INT(message_program_decode(&back, buf_data(&buf), buf_length(&buf), &err), -1);
+	CHECK(strstr(err.text, "out of bounds") != NULL && back.name == NULL);
+}
+
 TEST_MAIN(TEST(a_session_comes_back_whole), TEST(null_fields_travel_as_empty_ones),
 	  TEST(a_cut_session_is_refused_and_later_fields_are_ignored),
 	  TEST(how_a_session_is_left_may_be_missing_or_unknown),
@@ -417,4 +441,5 @@ TEST_MAIN(TEST(a_session_comes_back_whole), TEST(null_fields_travel_as_empty_one
 	  TEST(what_to_attach_to_comes_back_whole), TEST(what_a_session_may_not_say_is_refused),
 	  TEST(a_session_beyond_the_ceiling_is_not_encoded), TEST(a_window_size_comes_back),
 	  TEST(a_configuration_comes_back_whole), TEST(what_a_configuration_may_not_say_is_refused),
-	  TEST(the_number_of_shares_is_bounded_on_both_sides), TEST(a_status_comes_back_whole))
+	  TEST(the_number_of_shares_is_bounded_on_both_sides), TEST(a_status_comes_back_whole),
+	  TEST(a_program_comes_back_whole_and_is_bounded))

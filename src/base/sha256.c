@@ -1,9 +1,8 @@
-#include "devbox/sha256.h"
+#include "base/sha256.h"
 
 #include "base/cleanup.h"
 
 #include <endian.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,7 +52,7 @@ static void take_block(uint32_t *state, const uint8_t *block)
 		state[i] += s[i];
 }
 
-void sha256_hex(const void *data, size_t length, char ret_hex[SHA256_HEX])
+void sha256(const void *data, size_t length, uint8_t ret_digest[SHA256_SIZE])
 {
 	uint32_t state[8] = {
 	    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -72,6 +71,18 @@ void sha256_hex(const void *data, size_t length, char ret_hex[SHA256_HEX])
 	memcpy(tail + padded - sizeof(bits), &bits, sizeof(bits));
 	for (size_t i = 0; i < padded; i += BLOCK)
 		take_block(state, tail + i);
-	for (size_t i = 0; i < ARRAY_SIZE(state); i++)
-		(void)snprintf(ret_hex + 8 * i, 9, "%08x", state[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(state); i++) {
+		uint32_t word = htobe32(state[i]);
+
+		memcpy(ret_digest + sizeof(word) * i, &word, sizeof(word));
+	}
+}
+
+void sha256_hex(const void *data, size_t length, char ret_hex[SHA256_HEX])
+{
+	uint8_t digest[SHA256_SIZE];
+
+	sha256(data, length, digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
 }
