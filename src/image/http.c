@@ -209,8 +209,11 @@ static enum http_end judge_code(struct transfer *t, CURLcode code)
 	case CURLE_WRITE_ERROR: /* too much of a page that nobody wanted */
 		(void)err_set(t->err, ERR_SYSTEM, "%s: %s", t->url, why);
 		return HTTP_AGAIN;
-	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
+		(void)err_set(t->err, ERR_SYSTEM, "%s: no certificates can be read from %s", t->url,
+			      certificates() ? certificates() : "the usual place");
+		return HTTP_REFUSED;
+	case CURLE_PEER_FAILED_VERIFICATION:
 		(void)err_set(
 		    t->err, ERR_SYSTEM,
 		    "%s: %s (behind a proxy with certificates of its own, name their file in "
