@@ -189,7 +189,7 @@ static void keep_newest(void *ctx, int state, struct image *image)
 }
 
 /* ERR_NOT_FOUND when nothing was fetched for this URL, or it is damaged now. */
-static int find_fetched(int state, const char *path, const char *url, char **ret_name,
+static int find_fetched(int state, const char *path, const char *url, struct image *ret_image,
 			struct err *err)
 {
 	struct newest newest = {0};
@@ -199,13 +199,15 @@ static int find_fetched(int state, const char *path, const char *url, char **ret
 		return -1;
 	if (newest.image.name)
 		there = fetch_has(state, newest.image.name, newest.image.hash, err);
-	if (there > 0)
-		*ret_name = take_ptr(&newest.image.name);
-	else if (there == 0)
+	if (there > 0) {
+		*ret_image = newest.image;
+		return 0;
+	}
+	if (there == 0)
 		(void)err_set(err, ERR_NOT_FOUND, "%s is not in %s%s", url, path,
 			      newest.image.name ? " undamaged" : "");
 	image_done(&newest.image);
-	return there > 0 ? 0 : -1;
+	return -1;
 }
 
 static void remove_other(void *ctx, int state, struct image *image)
@@ -238,17 +240,17 @@ static int fetch_image(int state, const char *path, const char *url, const struc
 	return each_fetched(state, path, url, remove_other, (void *)(uintptr_t)image, err);
 }
 
-static int get_fetched(int state, const char *path, const char *url, char **ret_name,
+static int get_fetched(int state, const char *path, const char *url, struct image *ret_image,
 		       struct err *err)
 {
-	if (find_fetched(state, path, url, ret_name, err) == 0)
+	if (find_fetched(state, path, url, ret_image, err) == 0)
 		return 0;
 	return err->code == ERR_NOT_FOUND
 		   ? err_wrap(err, "--offline: run it once without, or give --iso FILE")
 		   : -1;
 }
 
-static int get(const struct nixos_iso *wish, int state, char **ret_name, struct err *err)
+static int get(const struct nixos_iso *wish, int state, struct image *ret_image, struct err *err)
 {
 	auto_free char *url = NULL;
 	struct err unavailable = ERR_INIT;
@@ -258,28 +260,45 @@ static int get(const struct nixos_iso *wish, int state, char **ret_name, struct 
 	if (request_url(wish, &url, err) < 0)
 		return -1;
 	if (wish->offline)
-		return get_fetched(state, wish->state, url, ret_name, err);
+		return get_fetched(state, wish->state, url, ret_image, err);
 	if (resolve(url, &image, &offline, err) < 0) {
-		if (!offline || find_fetched(state, wish->state, url, ret_name, &unavailable) < 0)
+		if (!offline || find_fetched(state, wish->state, url, ret_image, &unavailable) < 0)
 			return -1;
-		progress_note("%s: using %s, which was fetched before", err->text, *ret_name);
+		progress_note("%s: using %s, which was fetched before", err->text, ret_image->name);
 		*err = (struct err)ERR_INIT;
 		return 0;
 	}
-	int result = fetch_image(state, wish->state, url, &image, err);
-	if (result == 0)
-		*ret_name = take_ptr(&image.name);
-	image_done(&image);
+	if (fetch_image(state, wish->state, url, &image, err) < 0) {
+		image_done(&image);
+		return -1;
+	}
+	*ret_image = image;
+	return 0;
+}
+
+static int hash_own(const char *path, char ret_hash[HASH_HEX_SIZE], struct err *err)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct hash *hash;
+	int result;
+
+	if (fd < 0)
+		return err_sys(err, "%s", path);
+	progress_stage("reading %s", path);
+	hash = hash_new();
+	result = hash_add_file(hash, fd, path, NULL, err);
+	hash_take(hash, ret_hash);
+	hash_free(hash);
 	return result;
 }
 
 /* A file of the user's is checked against FILE.sha256, if that is there. */
-static int check_own(const char *path, struct err *err)
+static int check_own(const char *path, const char *hash, struct err *err)
 {
 	auto_free char *checksum = xasprintf("%s" CHECKSUM, path);
 	auto_free char *text = NULL;
 	struct err missing = ERR_INIT;
-	char hash[HASH_HEX_SIZE];
+	char right[HASH_HEX_SIZE];
 
 	if (file_read(AT_FDCWD, checksum, CHECKSUM_MAX, &text, NULL, &missing) < 0) {
 		if (missing.code == ERR_NOT_FOUND) {
@@ -289,33 +308,36 @@ static int check_own(const char *path, struct err *err)
 		*err = missing;
 		return -1;
 	}
-	if (!hash_parse(text, hash))
+	if (!hash_parse(text, right))
 		return err_set(err, ERR_INVALID, "%s: there is no SHA-256 in it", checksum);
-	int there = fetch_has(AT_FDCWD, path, hash, err);
-	return there == 0 ? err_set(err, ERR_INVALID, "%s does not have the SHA-256 that is in %s",
-				    path, checksum)
-			  : -(there < 0);
+	return strcmp(hash, right) == 0
+		   ? 0
+		   : err_set(err, ERR_INVALID, "%s does not have the SHA-256 that is in %s", path,
+			     checksum);
 }
 
-int nixos_iso_get(const struct nixos_iso *wish, char **ret_path, struct err *err)
+int nixos_iso_get(const struct nixos_iso *wish, char **ret_path, char ret_hash[HASH_HEX_SIZE],
+		  struct err *err)
 {
 	auto_close int state = -1;
-	auto_free char *name = NULL;
 	auto_free char *own = NULL;
+	struct image image = {0};
 
 	if (wish->file) {
 		own = realpath(wish->file, NULL);
 		if (!own)
 			return err_sys(err, "--iso %s", wish->file);
-		if (check_own(own, err) < 0)
+		if (hash_own(own, ret_hash, err) < 0 || check_own(own, ret_hash, err) < 0)
 			return -1;
 		*ret_path = take_ptr(&own);
 		return 0;
 	}
 	if (file_open_dir(AT_FDCWD, wish->state, &state, err) < 0 ||
-	    get(wish, state, &name, err) < 0)
+	    get(wish, state, &image, err) < 0)
 		return -1;
-	*ret_path = path_join(wish->state, name);
+	*ret_path = path_join(wish->state, image.name);
+	memcpy(ret_hash, image.hash, sizeof(image.hash));
+	image_done(&image);
 	return 0;
 }
 

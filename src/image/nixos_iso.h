@@ -5,6 +5,7 @@
  * by, so that it is found again without a network.
  */
 #include "base/err.h"
+#include "image/hash.h"
 
 #include <stdbool.h>
 
@@ -17,8 +18,10 @@ struct nixos_iso {
 	bool offline;	     /* only what is in the state directory */
 };
 
-/* Its absolute path, the caller's. What DXVM_NIXOS_URL says goes before the release. */
-int nixos_iso_get(const struct nixos_iso *wish, char **ret_path, struct err *err);
+/* Its absolute path, the caller's, and its SHA-256. What DXVM_NIXOS_URL says goes before the
+ * release. */
+int nixos_iso_get(const struct nixos_iso *wish, char **ret_path, char ret_hash[HASH_HEX_SIZE],
+		  struct err *err);
 
 /* The release that a label such as "nixos-minimal-26.05-x86_64" names, the caller's; NULL: none. */
 char *nixos_iso_release(const char *label);

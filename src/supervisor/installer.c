@@ -7,6 +7,9 @@
  *	what install.sh names     until it says how it ended
  *	powering off              until the machine is gone
  *
+ * Where the same was installed before there is no machine: the disk is a copy of that one
+ * (installer_base.h).
+ *
  * It ends when the machine is gone, whoever ended it; what it ended for is decided then, from what
  * was heard before. Nothing of an installation that was not completed stays but its console.
  */
@@ -20,6 +23,7 @@
 #include "guest/console_script.h"
 #include "guest/nixos.h"
 #include "project/live.h"
+#include "supervisor/installer_base.h"
 #include "supervisor/installer_files.h"
 #include "supervisor/ram.h"
 #include "vm/kvm_probe.h"
@@ -366,6 +370,41 @@ static int choose_silence(uint64_t *ret_ms, struct err *err)
 	return 0;
 }
 
+/* A signal that comes meanwhile is seen by the loop afterwards. */
+static int take_base(struct installer *in, int base, struct err *err)
+{
+	say("stage", "copying the base image");
+	if (installer_base_take(base, &in->files, err) < 0)
+		return err_wrap(err, "copy the base image");
+	(void)uv_run(&in->loop, UV_RUN_NOWAIT);
+	return in->cancelled ? err_set(err, ERR_CANCELLED, "interrupted") : 0;
+}
+
+/* The VM is complete without it. */
+static void keep_base(const struct installer *in, const char *name)
+{
+	struct err err = ERR_INIT;
+
+	if (installer_base_keep(name, &in->files, &err) < 0)
+		say("note", "no base image was kept for the next project: %s", err.text);
+}
+
+static int make_vm(struct installer *in, struct err *err)
+{
+	auto_free char *name = NULL;
+	auto_close int base = -1;
+
+	if (installer_base_name(&in->files, &name, err) < 0)
+		return -1;
+	base = installer_base_open(name);
+	if ((base >= 0 ? take_base(in, base, err) : run_machine(in, err)) < 0 ||
+	    installer_files_publish(&in->files, &in->project, err) < 0)
+		return -1;
+	if (base < 0)
+		keep_base(in, name);
+	return 0;
+}
+
 static int run(struct installer *in, const char *root, const char *data_dir, struct err *err)
 {
 	auto_free char *reason = NULL;
@@ -383,9 +422,7 @@ static int run(struct installer *in, const char *root, const char *data_dir, str
 		say("note", "%s", reason);
 	result = installer_files_open(in->data_dir, &in->project, &in->settings, &in->files, err);
 	if (result == 0)
-		result = run_machine(in, err);
-	if (result == 0)
-		result = installer_files_publish(&in->files, &in->project, err);
+		result = make_vm(in, err);
 	installer_files_close(&in->files);
 	installer_files_remove(&in->files);
 	return result;

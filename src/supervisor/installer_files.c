@@ -186,7 +186,7 @@ static int open_installer(struct installer_files *files, struct err *err)
 			    &files->disk_fd, err) < 0 ||
 	    read_line(dir, "cmdline", &files->cmdline, err) < 0 ||
 	    read_line(dir, "release", &files->release, err) < 0 ||
-	    read_line(dir, "iso", &iso, err) < 0)
+	    read_line(dir, "hash", &files->hash, err) < 0 || read_line(dir, "iso", &iso, err) < 0)
 		return -1;
 	files->media_fd = open(iso, O_RDONLY | O_CLOEXEC);
 	if (files->media_fd < 0)
@@ -232,6 +232,7 @@ void installer_files_close(struct installer_files *files)
 	close_fd(&files->boot_fd);
 	free(take_ptr(&files->cmdline));
 	free(take_ptr(&files->release));
+	free(take_ptr(&files->hash));
 }
 
 void installer_files_remove(const struct installer_files *files)
@@ -245,31 +246,31 @@ void installer_files_remove(const struct installer_files *files)
 
 /* -- what it made -- */
 
-/* Copies, so that of a directory the guest could write nothing is taken but these contents. */
-static int keep(int dir, const char *name, int from, const struct guest_ids *ids, struct err *err)
+int installer_files_copy(int from, int dir, const char *name, struct err *err)
 {
 	auto_close int to = -1;
 
-	if (file_create(dir, name, 0600, &to, err) < 0 || file_clone(from, to, err) < 0 ||
-	    file_sync(to, name, err) < 0)
-		return err_wrap(err, BOOT_NEW "/%s", name);
-	if (geteuid() == 0 && fchown(to, ids->host_uid, ids->host_gid) < 0)
-		return err_sys(err, BOOT_NEW "/%s", name);
-	return 0;
+	if (file_create(dir, name, 0600, &to, err) < 0)
+		return -1;
+	if (file_clone(from, to, err) < 0)
+		return err_wrap(err, "%s", name);
+	return file_sync(to, name, err);
 }
 
+/* Copies, so that of a directory the guest could write nothing is taken but these contents. */
 static int keep_entry(int dir, struct guest_entry *entry, const struct guest_ids *ids,
 		      struct err *err)
 {
-	if (keep(dir, "kernel", entry->kernel_fd, ids, err) < 0 ||
-	    keep(dir, "initrd", entry->initrd_fd, ids, err) < 0 ||
+	static const char *const names[] = {".", "kernel", "initrd", "cmdline"};
+
+	if (installer_files_copy(entry->kernel_fd, dir, "kernel", err) < 0 ||
+	    installer_files_copy(entry->initrd_fd, dir, "initrd", err) < 0 ||
 	    file_write_atomic(dir, "cmdline", entry->cmdline, strlen(entry->cmdline), 0600, err) <
 		0)
-		return -1;
-	if (geteuid() == 0 &&
-	    (fchown(dir, ids->host_uid, ids->host_gid) < 0 ||
-	     fchownat(dir, "cmdline", ids->host_uid, ids->host_gid, AT_SYMLINK_NOFOLLOW) < 0))
-		return err_sys(err, BOOT_NEW);
+		return err_wrap(err, BOOT_NEW);
+	for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(names); i++)
+		if (fchownat(dir, names[i], ids->host_uid, ids->host_gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(err, BOOT_NEW);
 	return file_sync(dir, BOOT_NEW, err);
 }
 

@@ -2,7 +2,7 @@
 /*
  * The files of an installation, all in the data directory:
  *
- *	installer/	kernel, initrd, cmdline, iso, release, disk.img	from dxvm-image
+ *	installer/	kernel, initrd, cmdline, iso, hash, release, disk.img	from dxvm-image
  *	installer/boot	what the new system wants booted		from the installer
  *	bootstrap/	what the installer runs and copies		from us
  *
@@ -21,6 +21,7 @@ struct installer_files {
 	int kernel_fd, initrd_fd, disk_fd, media_fd, bootstrap_fd, boot_fd; /* ours; -1 */
 	char *cmdline;
 	char *release;
+	char *hash; /* of the ISO image */
 };
 
 /* Opens what dxvm-image left and makes bootstrap/. */
@@ -33,5 +34,7 @@ void installer_files_close(struct installer_files *files);
 /* The installation is complete and its machine gone: what it made becomes the VM's. */
 int installer_files_publish(struct installer_files *files, const struct project *project,
 			    struct err *err);
+/* A new file in a directory that holds what `from` holds, on disk. */
+int installer_files_copy(int from, int dir, const char *name, struct err *err);
 /* Takes installer/ and bootstrap/ away. */
 void installer_files_remove(const struct installer_files *files);

@@ -23,6 +23,13 @@ static int choose_accel(struct machine *machine, const enum vm_accel *accel, str
 	return kvm_choose(&machine->spec.accel, &machine->accel_reason, err);
 }
 
+/* A system that boots itself learns who it is from its command line: its disk may be a copy. */
+static char *add_identity(const char *cmdline, const struct settings *settings, const char *id)
+{
+	return settings->guest->boots_itself ? xasprintf("%s systemd.machine_id=%s", cmdline, id)
+					     : xstrdup(cmdline);
+}
+
 /* What only a real machine has: RAM, files to boot, an accelerator. */
 static int prepare_hardware(struct machine *machine, int data_dir, const struct settings *settings,
 			    bool previous, const enum vm_accel *accel, struct err *err)
@@ -38,7 +45,9 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 	machine->spec.kernel_fd = boot.kernel_fd;
 	machine->spec.initrd_fd = boot.initrd_fd;
 	machine->spec.disk_fd = boot.disk_fd;
-	machine->spec.cmdline = machine->cmdline = boot.cmdline;
+	machine->cmdline = add_identity(boot.cmdline, settings, machine->spec.id);
+	machine->spec.cmdline = machine->cmdline;
+	free(boot.cmdline);
 	machine->spec.console_fd = openat(
 	    data_dir, "console",
 	    O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);

@@ -5,8 +5,11 @@ import http.server
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -38,12 +41,17 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves one image and its checksum. `faults` are taken one a request for the image."""
     daemon_threads = True
 
-    def __init__(self, content):
+    def __init__(self, content, certificate=None):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.tag, self.faults = content, '"one"', []
         self.checksum = hashlib.sha256(content).hexdigest()
         self.ranges = []  # of each request for the image
-        self.url = f"http://127.0.0.1:{self.server_port}/nixos.iso"
+        self.tunnels = []  # that were asked for, as of a proxy
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.server_port}/nixos.iso"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
@@ -72,6 +80,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             fault(self)
         else:
             self.image(fault)
+
+    def do_CONNECT(self):
+        """As a proxy: bytes go both ways until one end is closed."""
+        self.server.tunnels.append(self.path)
+        with socket.create_connection(self.path.split(":")) as other:
+            self.send_response(200)
+            self.end_headers()
+            ends = {self.connection: other, other: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        self.close_connection = True
+                        return
+                    ends[end].sendall(data)
 
     def image(self, cut=None, ranges=True, pause=0.0):
         content, start = self.server.content, 0
@@ -113,10 +136,11 @@ class Place:
     def __init__(self, top):
         self.state, self.data = top / "state", top / "data"
         self.name = self.state / "nixos.iso"
+        self.environment = {}  # besides what it needs
 
     def start(self, url, *options):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.state.parent), "DXVM_NIXOS_URL": url,
-                       "DXVM_FETCH_STALL": "1"}
+                       "DXVM_FETCH_STALL": "1", **self.environment}
         return subprocess.Popen([PROGRAM, "install", "--guest", "nixos", "--state", self.state, "--data",
                                  self.data, *options], stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -151,10 +175,11 @@ def test_what_is_fetched_is_what_the_server_has(place, server, image):
     lines = place.get(server.url)
     assert place.name.read_bytes() == image and place.names() == {"nixos.iso", "nixos.iso.from"}
     installer = place.data / "installer"
-    assert {path.name for path in installer.iterdir()} == {"kernel", "initrd", "cmdline", "iso", "release",
-                                                           "disk.img"}
+    assert {path.name for path in installer.iterdir()} == {"kernel", "initrd", "cmdline", "iso", "hash",
+                                                           "release", "disk.img"}
     assert (installer / "cmdline").read_text() == "init=/init quiet"
     assert (installer / "iso").read_text() == str(place.name)
+    assert (installer / "hash").read_text() == hashlib.sha256(image).hexdigest()
     assert (installer / "release").read_text() == "26.05\n"
     assert "stage downloading nixos.iso" in lines
     assert any(line == f"bytes {len(image)} {len(image)}" for line in lines)
@@ -251,14 +276,15 @@ def test_a_cache_that_cannot_be_made(place, server):
 
 @pytest.mark.parametrize("number, status, word",
                          [(signal.SIGKILL, -signal.SIGKILL, ""),
-                          (signal.SIGINT, 130, "are kept, the next run goes on there")])
+                          (signal.SIGINT, 130, "error interrupted; ")])
 def test_what_an_ended_run_has_is_kept(place, server, image, number, status, word):
     server.faults = [lambda handler: handler.image(pause=0.02)]
     part = place.state / "nixos.iso.part"
     with place.start(server.url) as process:
         wait_until(lambda: part.exists() and part.stat().st_size > MIB, "a part")
         process.send_signal(number)
-        assert word in process.stdout.read()
+        last = process.stdout.read()
+        assert word in last and ("are kept, the next run goes on there" in last) == bool(word)
     assert process.returncode == status
     place.get(server.url)
     assert place.name.read_bytes() == image
@@ -295,14 +321,71 @@ def test_without_a_network(place, server):
     assert any("which was fetched before" in line for line in place.get(server.url))
 
 
-def test_a_proxy_of_the_environment_is_used(place, server, monkeypatch):
-    monkeypatch.setenv("http_proxy", server.url.removesuffix("/nixos.iso"))
-    start = subprocess.Popen([PROGRAM, "install", "--guest", "nixos", "--state", place.state, "--data",
-                              place.data], stdout=subprocess.PIPE, text=True,
-                             env={**os.environ, "DXVM_NIXOS_URL": "http://nowhere.invalid/nixos.iso"})
-    with start as process:
-        lines = process.stdout.read().splitlines()
-    assert process.returncode == 0, lines
+def test_a_proxy_of_the_environment_is_used(place, server):
+    place.environment = {"http_proxy": server.url.removesuffix("/nixos.iso")}
+    place.get("http://nowhere.invalid/nixos.iso")
+
+
+# -- https --
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Of a server at 127.0.0.1, and its key, in a file; signed by itself."""
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=dxvm test", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-keyout", folder / "key", "-out", folder / "certificate"], check=True, capture_output=True)
+    (folder / "both").write_bytes((folder / "certificate").read_bytes() + (folder / "key").read_bytes())
+    return folder / "both"
+
+
+@pytest.fixture
+def safe_server(image, certificate):
+    """One that speaks https."""
+    made = Server(image, certificate)
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(place, safe_server):
+    assert "name their file in CURL_CA_BUNDLE" in place.refused(safe_server.url)
+    assert not safe_server.ranges
+
+
+@pytest.mark.parametrize("name", ["CURL_CA_BUNDLE", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE"])
+def test_certificates_of_the_environment_are_believed(place, safe_server, certificate, name):
+    place.environment = {name: str(certificate)}
+    place.get(safe_server.url)
+
+
+def test_a_certificate_is_for_its_server_only(place, safe_server, certificate):
+    place.environment = {"CURL_CA_BUNDLE": str(certificate)}
+    assert "name their file in CURL_CA_BUNDLE" in place.refused(safe_server.url.replace("127.0.0.1", "localhost"))
+
+
+def test_certificates_that_are_not_there(place, safe_server):
+    place.environment = {"CURL_CA_BUNDLE": "/nowhere"}
+    assert "no certificates can be read from /nowhere" in place.refused(safe_server.url)
+
+
+def test_https_does_not_lead_to_http(place, safe_server, server, certificate):
+    place.environment = {"CURL_CA_BUNDLE": str(certificate)}
+    safe_server.faults = [lambda handler: handler.answer(302, Location=server.url)]
+    assert "refused, because that is not https" in place.refused(safe_server.url)
+    assert not server.ranges
+
+
+def test_https_goes_through_a_proxy_of_the_environment(place, safe_server, server, certificate):
+    proxy = server.url.removesuffix("/nixos.iso")
+    place.environment = {"CURL_CA_BUNDLE": str(certificate), "https_proxy": proxy}
+    place.get(safe_server.url)
+    assert set(server.tunnels) == {f"127.0.0.1:{safe_server.server_port}"} and not server.ranges
+    before = len(server.tunnels)
+    place.environment["no_proxy"] = "127.0.0.1"
+    shutil.rmtree(place.state)
+    place.get(safe_server.url)
+    assert len(server.tunnels) == before
 
 
 # -- what an image may be --
