@@ -28,7 +28,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
-#define READ_MAX 32768u
+#define READ_MAX 131072u
 /* More than the kernel holds between the two sides of a terminal (64 KiB and a line). */
 #define TTY_BACKLOG_MAX (160u << 10)
 #define EOF_BYTES	2 /* what in may hold besides a window */

@@ -12,8 +12,8 @@
  * Credit. Each side may send PROTO_WINDOW bytes of DATA per channel beyond what the other consumed.
  * The sender asks mux_window before mux_send; the receiver calls mux_consume only when the bytes
  * have left its hands (written to the pty, credited by the next hop). Sending more than the window
- * is a protocol error, so no queue in here holds more than a window. Credit is told in steps of an
- * eighth of a window: do not wait for all of it to come back.
+ * is a protocol error, so no queue in here holds more than a window. Credit is told in steps of a
+ * quarter of a window: do not wait for all of it to come back.
  *
  * Order. Within a channel everything leaves in the order of the calls (FIFO, EOF, EXIT and CLOSE
  * included), but CREDIT, which goes ahead. Channel 0 first, then the channels in turn, a frame

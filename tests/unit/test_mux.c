@@ -176,12 +176,12 @@ static void credit_is_given_for_consumed_bytes_only_and_goes_ahead(void)
 	struct mux_channel *channel = open_offered(rig, 1);
 	CHECK_INT(feed_data(rig, 1, PROTO_WINDOW), 0);
 	CHECK_STR(rig_output(rig), "");
-	mux_consume(channel, 20000);
+	mux_consume(channel, 35000);
 	CHECK_STR(rig_output(rig), "");
 	mux_send(channel, 0, "out", 3);
-	mux_consume(channel, 20000);
-	CHECK_STR(rig_output(rig), "CREDIT 1 40000; DATA 1 'out'");
-	CHECK_INT(feed_data(rig, 1, 40000), 0);
+	mux_consume(channel, 35000);
+	CHECK_STR(rig_output(rig), "CREDIT 1 70000; DATA 1 'out'");
+	CHECK_INT(feed_data(rig, 1, 70000), 0);
 	CHECK_INT(feed_data(rig, 1, 1), -1);
 }
 
@@ -231,11 +231,11 @@ static void data_for_an_owner_who_closed_is_dropped_and_credited(void)
 	rig_init(rig, MUX_HOST);
 	rig->consume = false;
 	struct mux_channel *channel = open_accepted(rig);
-	CHECK_INT(feed_data(rig, 1, 40000), 0);
+	CHECK_INT(feed_data(rig, 1, 70000), 0);
 	(void)rig_log(rig);
 	mux_close(channel);
-	mux_consume(channel, 40000); /* its bytes were credited by mux_close: does nothing */
-	CHECK_STR(rig_output(rig), "CREDIT 1 40000; CLOSE 1");
+	mux_consume(channel, 70000); /* its bytes were credited by mux_close: does nothing */
+	CHECK_STR(rig_output(rig), "CREDIT 1 70000; CLOSE 1");
 	CHECK_INT(feed_data(rig, 1, PROTO_WINDOW), 0);
 	CHECK_STR(rig_log(rig), "");
 	CHECK_STR(rig_output(rig), "CREDIT 1 262144");
@@ -433,8 +433,8 @@ static void an_unanswered_channel_takes_its_description_but_sends_nothing(void)
 	struct mux_channel *channel = rig->last;
 	CHECK_INT(mux_window(channel), 0);
 	CHECK_INT(mux_channel_request(channel, PROTO_RESIZE, "", 0), -1);
-	CHECK_INT(feed_data(rig, 1, 32768), 0);
-	CHECK_STR(rig_output(rig), "CREDIT 1 32768");
+	CHECK_INT(feed_data(rig, 1, 65536), 0);
+	CHECK_STR(rig_output(rig), "CREDIT 1 65536");
 	mux_accept(channel, "yes", 3);
 	CHECK_INT(mux_window(channel), PROTO_WINDOW);
 	CHECK_STR(rig_output(rig), "ACCEPT 1 'yes'");
