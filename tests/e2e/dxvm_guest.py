@@ -8,7 +8,8 @@ Put in the agent's place (install()), it does what the words of a session ask fo
     dxvm exec violate               bytes that are no frame
 
 and what the file `guest.json` in the project says about itself: "program", "versions" [min, max],
-"refuse" (the answer to CONFIGURE).
+"refuse" (the answer to CONFIGURE), "hold" (a step, STEPS, in which it waits: it makes the file `held` in the
+project and goes on when there is a file `go`).
 """
 import json
 import os
@@ -18,10 +19,15 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 from dxvm_peer import (ACCEPT, CLOSE, CONFIGURE, CREDIT, DATA, EOF, EXIT, FAILED, HELLO, OK, OPEN,
                        PING, PONG, REJECT, REPLY, REQUEST, RESYNC_RUN, SHUTDOWN, Closed, Fields,
                        Peer, frame, hello, string)
+
+
+# In the life of a guest: before its HELLO, with CONFIGURE, an OPEN or SHUTDOWN received, before its end.
+STEPS = ["hello", "configure", "session", "shutdown", "end"]
 
 
 def install(project, folder, **settings):
@@ -46,7 +52,15 @@ class Guest:
     def send(self, *what, **more):
         self.peer.send_raw(frame(*what, **more))
 
+    def hold(self, step):
+        if self.settings.get("hold") != step:
+            return
+        pathlib.Path("held").touch()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+
     def greet(self, answers=0):
+        self.hold("hello")
         lowest, highest = self.settings.get("versions", (1, 1))
         self.uptime = random.getrandbits(40) | 1
         self.peer.send_raw(hello(lowest, highest, uptime=self.uptime, answers=answers,
@@ -62,16 +76,19 @@ class Guest:
             elif kind == PING:
                 self.send(PONG, 0, payload)
             elif kind == OPEN:
+                self.hold("session")
                 self.descriptions[channel] = [int.from_bytes(payload[2:6], "big"), b""]
             elif kind == DATA and channel in self.descriptions:
                 self.describe(channel, payload)
 
     def answer(self, fields):
         number, what = fields.number(4), fields.number(2)
+        self.hold({CONFIGURE: "configure", SHUTDOWN: "shutdown"}.get(what))
         refusal = self.settings.get("refuse") if what == CONFIGURE else None
         self.send(REPLY, 0, struct.pack(">II", number, FAILED if refusal else OK)
                   + (refusal or "").encode())
         if what == SHUTDOWN:
+            self.hold("end")
             sys.exit(0)
 
     def describe(self, channel, payload):
@@ -125,6 +142,7 @@ class Guest:
 def main(arguments):
     descriptor = int(arguments[arguments.index("--link-fd") + 1])
     project = pathlib.Path(arguments[arguments.index("--project") + 1])
+    os.chdir(project)
     settings = json.loads((project / "guest.json").read_text())
     try:
         Guest(socket.socket(fileno=descriptor), settings)
