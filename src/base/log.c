@@ -15,13 +15,24 @@ static struct {
 } target = {.fd = -1};
 
 static const char *const level_names[] = {
-    [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    [LOG_ERROR] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
 void log_to(int fd, enum log_level most, off_t cap)
 {
 	target.fd = fd;
 	target.most = most;
 	target.cap = cap;
+}
+
+bool log_level_parse(const char *name, enum log_level *ret_level)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
+		if (strcmp(level_names[i], name) == 0) {
+			*ret_level = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
 }
 
 int log_fd(void)

@@ -7,6 +7,7 @@
  */
 #include "base/cleanup.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,6 +22,9 @@ enum log_level {
  * file: past it the older half is dropped, for which the fd must be open for reading and writing
  * (0: no bound, and the fd need not be a regular file). */
 void log_to(int fd, enum log_level most, off_t cap);
+
+/* "error", "warning", "info", "debug"; false: none of these. */
+bool log_level_parse(const char *name, enum log_level *ret_level);
 
 /* Where it writes to now, for a child that shall write there as well; -1: nowhere. */
 int log_fd(void);

@@ -1,7 +1,6 @@
 #include "base/tree.h"
 
 #include "base/file.h"
-
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -55,4 +54,49 @@ int tree_remove(int dir, const char *name, struct err *err)
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(err, "remove %s", name);
 	return remove_at(dir, name, st.st_dev, 0, err);
+}
+
+#define COUNT_MAX 100000 /* files; a guest can make many */
+#define BLOCK	  512
+
+struct count {
+	dev_t device;
+	uint64_t bytes;
+	size_t left;
+};
+
+static void count_at(struct count *count, int dir, const char *name, unsigned depth)
+{
+	struct stat st;
+
+	if (count->left == 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    st.st_dev != count->device)
+		return;
+	count->left--;
+	count->bytes += (uint64_t)st.st_blocks * BLOCK;
+	if (!S_ISDIR(st.st_mode) || depth > TREE_DEPTH_MAX)
+		return;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	if (!stream) {
+		cleanup_close(&fd);
+		return;
+	}
+	while ((entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			count_at(count, fd, entry->d_name, depth + 1);
+	(void)closedir(stream);
+}
+
+uint64_t tree_bytes(int dir, const char *name)
+{
+	struct count count = {.left = COUNT_MAX};
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	count.device = st.st_dev;
+	count_at(&count, dir, name, 0);
+	return count.bytes;
 }

@@ -19,7 +19,7 @@ static int print_setting(int data_dir, size_t i, struct err *err)
 	if (settings_text(data_dir, i, &setting, err) < 0)
 		return -1;
 	auto_free char *value = setting.value;
-	(void)printf("%-7s%-14s%s\n", setting.name, value,
+	(void)printf("%-10s%-14s%s\n", setting.name, value,
 		     setting.is_default ? "default" : "from the file of that name");
 	return 0;
 }
@@ -35,7 +35,7 @@ static int print_shares(int data_dir, const struct project *project, bool with_k
 		auto_free char *text = share_entry_text(&list.entries[i]);
 		auto_free char *safe = safe_text(text, strlen(text), SAFE_TEXT_LINE);
 
-		(void)printf("%s%s\n", with_key ? "share  " : "", safe);
+		(void)printf("%s%s\n", with_key ? "share     " : "", safe);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/safe_text.h"
+#include "base/tree.h"
 #include "cli/command.h"
 #include "project/live.h"
 #include "project/registry.h"
@@ -26,19 +27,6 @@ struct row {
 	uint64_t disk;	   /* bytes it really takes */
 };
 
-/* The blocks of the files that are large. */
-static uint64_t disk_bytes(int data_dir)
-{
-	static const char *const names[] = {"disk.img", "boot/kernel", "boot/initrd"};
-	uint64_t bytes = 0;
-	struct stat st;
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (fstatat(data_dir, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
-			bytes += (uint64_t)st.st_blocks * 512;
-	return bytes;
-}
-
 static struct row look(const struct registered *known)
 {
 	struct row row = {.state = "missing", .guest = xstrdup("")};
@@ -46,17 +34,16 @@ static struct row look(const struct registered *known)
 	auto_close int lock = -1;
 	struct err ignored = ERR_INIT;
 	struct settings settings;
-	uint64_t bytes = 0;
 	struct stat st;
 
 	if (file_open_dir(AT_FDCWD, known->path, &data_dir, &ignored) < 0 ||
 	    fstat(data_dir, &st) < 0 || st.st_dev != known->device || st.st_ino != known->inode)
 		return row;
-	bool saved = saved_is_there(data_dir, &bytes);
+	bool saved = saved_is_there(data_dir, NULL);
 	row.state = live_take(data_dir, &lock, &ignored) < 0 ? "running"
 		    : saved				     ? "suspended"
 							     : "stopped";
-	row.disk = disk_bytes(data_dir) + bytes;
+	row.disk = tree_bytes(AT_FDCWD, known->path);
 	if (settings_load(data_dir, &settings, &ignored) == 0) {
 		free(row.guest);
 		row.guest = xstrdup(settings.guest->name);

@@ -1,11 +1,14 @@
 #include "base/mem.h"
 #include "base/safe_text.h"
+#include "base/tree.h"
 #include "cli/command.h"
+#include "cli/cost.h"
 #include "cli/enter.h"
 #include "project/data_dir.h"
 #include "project/saved.h"
 #include "wire/message.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +28,31 @@ static void print_text(const char *label, const char *text)
 	(void)printf("%-12s%s\n", label, safe);
 }
 
+static void print_idle(const struct message_status *s)
+{
+	if (s->kept)
+		print_text("idle", "kept running; `dxvm keep off` ends that");
+	else if (s->idle_s == 0)
+		print_text("idle", "it runs until it is stopped");
+	else
+		(void)printf("%-12ssuspended after %u s without use\n", "idle", s->idle_s);
+}
+
+/* Besides the guest's memory. */
+static uint64_t overhead(const struct message_status *s)
+{
+	return cost_of_process((pid_t)s->supervisor_pid) + cost_of_process((pid_t)s->machine_pid);
+}
+
+static void print_overhead(const struct message_status *s)
+{
+	uint64_t bytes = overhead(s);
+
+	if (bytes > 0)
+		(void)printf("%-12s%llu MiB of memory for supervisor and machine\n", "overhead",
+			     (unsigned long long)((bytes + MIB - 1) / MIB));
+}
+
 static void print_status(const struct message_status *s)
 {
 	auto_free char *accelerator =
@@ -39,6 +67,8 @@ static void print_status(const struct message_status *s)
 	(void)printf("%-12s%llu s; it took %.1f s to be ready\n", "up",
 		     (unsigned long long)(s->uptime_ms / 1000), (double)s->boot_ms / 1000);
 	(void)printf("%-12s%u\n", "sessions", s->sessions);
+	print_idle(s);
+	print_overhead(s);
 	(void)printf("%-12ssupervisor %u, machine %u\n", "processes", s->supervisor_pid,
 		     s->machine_pid);
 }
@@ -60,21 +90,22 @@ static void print_json(const struct project *project, const struct message_statu
 	auto_free char *root = safe_text(project->root, strlen(project->root), SAFE_TEXT_LINE);
 	auto_free char *files =
 	    safe_text(project->data_dir, strlen(project->data_dir), SAFE_TEXT_LINE);
-	json_auto_t *all = json_pack("{s:s, s:s, s:s}", "project", root, "files", files, "state",
-				     s		 ? s->state
-				     : suspended ? "suspended"
-						 : "not running");
+	const char *state = s ? s->state : suspended ? "suspended" : "not running";
+	json_auto_t *all =
+	    json_pack("{s:s, s:s, s:s, s:I}", "project", root, "files", files, "state", state,
+		      "disk_bytes", (json_int_t)tree_bytes(AT_FDCWD, project->data_dir));
 
 	if (suspended)
 		(void)json_object_set_new(all, "saved_bytes", json_integer((json_int_t)bytes));
 	if (s) {
 		json_auto_t *more = json_pack(
-		    "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:i}", "guest", s->guest,
-		    "accelerator", s->accelerator, "cpus", (int)s->cpus, "memory_bytes",
+		    "{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:i, s:i}", "guest",
+		    s->guest, "accelerator", s->accelerator, "cpus", (int)s->cpus, "memory_bytes",
 		    (json_int_t)s->memory_bytes, "resident_bytes", (json_int_t)s->resident_bytes,
-		    "uptime_ms", (json_int_t)s->uptime_ms, "boot_ms", (json_int_t)s->boot_ms,
-		    "sessions", (int)s->sessions, "supervisor_pid", (int)s->supervisor_pid,
-		    "machine_pid", (int)s->machine_pid);
+		    "overhead_bytes", (json_int_t)overhead(s), "uptime_ms",
+		    (json_int_t)s->uptime_ms, "boot_ms", (json_int_t)s->boot_ms, "sessions",
+		    (int)s->sessions, "idle_s", (int)s->idle_s, "kept", s->kept, "supervisor_pid",
+		    (int)s->supervisor_pid, "machine_pid", (int)s->machine_pid);
 
 		(void)json_object_update(all, more);
 	}
@@ -89,10 +120,12 @@ static void print(const struct project *project, const struct message_status *s)
 
 	print_text("project", project->root);
 	print_text("files", project->data_dir);
+	(void)printf("%-12s%.1f MiB on the host\n", "disk",
+		     (double)tree_bytes(AT_FDCWD, project->data_dir) / (double)MIB);
 	if (s)
 		print_status(s);
 	else if (is_suspended(project, &bytes))
-		(void)printf("%-12ssuspended, %llu MiB on disk\n", "state",
+		(void)printf("%-12ssuspended, its memory takes %llu MiB on disk\n", "state",
 			     (unsigned long long)(bytes / MIB));
 	else
 		print_text("state", "not running");

@@ -52,6 +52,7 @@ extern const struct command cmd_console;
 extern const struct command cmd_exec;
 extern const struct command cmd_help;
 extern const struct command cmd_install;
+extern const struct command cmd_keep;
 extern const struct command cmd_kill;
 extern const struct command cmd_logs;
 extern const struct command cmd_ls;

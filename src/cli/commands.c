@@ -4,10 +4,10 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &cmd_adopt,	 &cmd_attach,  &cmd_completion, &cmd_config,   &cmd_console, &cmd_exec,
-    &cmd_help,	 &cmd_install, &cmd_kill,	&cmd_logs,     &cmd_ls,	     &cmd_restart,
-    &cmd_rm,	 &cmd_run,     &cmd_services,	&cmd_sessions, &cmd_shell,   &cmd_start,
-    &cmd_status, &cmd_stop,    &cmd_suspend,	&cmd_version,  NULL,
+    &cmd_adopt,	  &cmd_attach,	&cmd_completion, &cmd_config,	&cmd_console,  &cmd_exec,
+    &cmd_help,	  &cmd_install, &cmd_keep,	 &cmd_kill,	&cmd_logs,     &cmd_ls,
+    &cmd_restart, &cmd_rm,	&cmd_run,	 &cmd_services, &cmd_sessions, &cmd_shell,
+    &cmd_start,	  &cmd_status,	&cmd_stop,	 &cmd_suspend,	&cmd_version,  NULL,
 };
 
 const struct option global_options[] = {

@@ -5,6 +5,7 @@
 #include "project/settings.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/number.h"
 
@@ -29,6 +30,7 @@ enum shape {
 	SHAPE_COUNT,
 	SHAPE_NET,
 	SHAPE_SECONDS,
+	SHAPE_LEVEL,
 	SHAPE_GUEST,
 };
 
@@ -46,6 +48,7 @@ enum setting_index {
 	SETTING_DISK,
 	SETTING_NET,
 	SETTING_IDLE,
+	SETTING_LOGLEVEL,
 	SETTING_GUEST, /* last: see settings_write_missing */
 	SETTING_LAST,
 };
@@ -58,6 +61,8 @@ static const struct setting table[] = {
 		      "bytes, or a number with K, M, G or T, from 4G to 16T"},
     [SETTING_NET] = {"net", SHAPE_NET, 0, 0, "\"user\" or \"off\""},
     [SETTING_IDLE] = {"idle", SHAPE_SECONDS, 1, 604800, "seconds from 1 to 604800, or \"never\""},
+    [SETTING_LOGLEVEL] = {"loglevel", SHAPE_LEVEL, 0, 0,
+			  "\"error\", \"warning\", \"info\" or \"debug\""},
     [SETTING_GUEST] = {"guest", SHAPE_GUEST, 0, 0, "a kind of guest, as `dxvm install` writes it"},
 };
 _Static_assert(ARRAY_SIZE(table) == SETTING_LAST, "one row a setting");
@@ -159,6 +164,13 @@ static bool parse(const struct setting *setting, const char *text, uint64_t *ret
 		return strcmp(text, "never") == 0 ||
 		       (number_take(&text, 10, setting->max, ret_value) && !*text &&
 			*ret_value >= setting->min);
+	case SHAPE_LEVEL: {
+		enum log_level level = LOG_INFO;
+		bool known = log_level_parse(text, &level);
+
+		*ret_value = level;
+		return known;
+	}
 	case SHAPE_GUEST: {
 		const struct kind *kind = kind_find(text);
 
@@ -218,6 +230,7 @@ int settings_load_as(int data_dir, const struct kind *kind, struct settings *ret
 	uint64_t disk = DEFAULT_DISK;
 	uint64_t net = true;
 	uint64_t idle = DEFAULT_IDLE;
+	uint64_t loglevel = LOG_INFO;
 	uint64_t guest = kind ? (uint64_t)(kind - kinds) : UINT64_MAX;
 
 	if (load(data_dir, SETTING_MEM, &mem, err) < 0 ||
@@ -225,6 +238,7 @@ int settings_load_as(int data_dir, const struct kind *kind, struct settings *ret
 	    load(data_dir, SETTING_DISK, &disk, err) < 0 ||
 	    load(data_dir, SETTING_NET, &net, err) < 0 ||
 	    load(data_dir, SETTING_IDLE, &idle, err) < 0 ||
+	    load(data_dir, SETTING_LOGLEVEL, &loglevel, err) < 0 ||
 	    (!kind && load(data_dir, SETTING_GUEST, &guest, err) < 0))
 		return -1;
 	if (guest == UINT64_MAX)
@@ -235,6 +249,7 @@ int settings_load_as(int data_dir, const struct kind *kind, struct settings *ret
 	    .disk = disk,
 	    .net = net,
 	    .idle = idle,
+	    .loglevel = (enum log_level)loglevel,
 	    .guest = &kinds[guest],
 	};
 	return 0;
@@ -268,6 +283,8 @@ static char *default_text(enum setting_index index)
 		return xstrdup("user");
 	case SETTING_IDLE:
 		return xasprintf("%d", DEFAULT_IDLE);
+	case SETTING_LOGLEVEL:
+		return xstrdup("info");
 	case SETTING_GUEST:
 	case SETTING_LAST:
 	default:
@@ -318,7 +335,8 @@ int settings_find(const char *name, size_t *ret_i, struct err *err)
 		}
 	}
 	return err_set(err, ERR_USAGE,
-		       "there is no setting \"%s\"; there are mem, cpu, disk, net, idle, guest",
+		       "there is no setting \"%s\"; there are mem, cpu, disk, net, idle, "
+		       "loglevel, guest",
 		       name);
 }
 

@@ -5,6 +5,7 @@
  * file, line and what is allowed; nothing is overwritten. Missing file: the default.
  */
 #include "base/err.h"
+#include "base/log.h"
 #include "project/kind.h"
 
 #include <stdbool.h>
@@ -16,6 +17,7 @@ struct settings {
 	uint64_t disk; /* bytes of disk.img, sparse; it only ever grows */
 	bool net;      /* "user" or "off" */
 	uint64_t idle; /* seconds without anybody or anything to do until it suspends; 0: never */
+	enum log_level loglevel; /* of the supervisor's log */
 	const struct kind *guest;
 };
 

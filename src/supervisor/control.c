@@ -67,6 +67,12 @@ static void answer_ready(struct client *client)
 	client->ready_request = NO_REQUEST;
 }
 
+static void answer_done(struct client *client, uint32_t request)
+{
+	if (request != NO_REQUEST)
+		(void)mux_reply(link_mux(client->io), request, PROTO_OK, NULL, 0);
+}
+
 static void suspend(struct client *client, uint32_t id)
 {
 	struct control *control = client->control;
@@ -102,6 +108,7 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 
 	(void)payload;
 	(void)length;
+	log_debug("control", "a client asks %u", what);
 	switch (what) {
 	case PROTO_WAIT_READY:
 		client->ready_request = id;
@@ -122,6 +129,11 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 	case PROTO_SUSPEND:
 		suspend(client, id);
 		break;
+	case PROTO_KEEP:
+	case PROTO_LET_GO:
+		control->host->keep(control->ctx, what == PROTO_KEEP);
+		answer_done(client, id);
+		break;
 	default:
 		if (id != NO_REQUEST)
 			(void)mux_reply(link_mux(client->io), id, PROTO_UNKNOWN, unknown,
@@ -134,6 +146,7 @@ static void on_open(void *ctx, struct mux_channel *channel, uint16_t kind, uint3
 	struct client *client = ctx;
 	struct mux *agent = client->control->host->agent(client->control->ctx);
 
+	log_debug("control", "a client opens a channel of kind %u", kind);
 	if (agent)
 		relay_start(agent, channel, kind, length, &client->control->sessions);
 	else
@@ -158,6 +171,8 @@ static void on_down(void *ctx, enum link_end end, const char *why)
 
 	if (end == LINK_BROKEN)
 		log_warn("control", "a client left: %s", why);
+	else
+		log_debug("control", "a client left");
 	link_free(client->io);
 	list_remove(&client->link);
 	control->client_count--;
@@ -176,6 +191,7 @@ static void add_client(struct control *control, int fd)
 	list_append(&control->clients, &client->link);
 	control->client_count++;
 	client->io = link_new(control->loop, fd, mux, on_down, client);
+	log_debug("control", "a client came; %zu are here", control->client_count);
 }
 
 static void on_connected(void *ctx, int connection)
@@ -316,12 +332,6 @@ static void on_limit(uv_timer_t *timer)
 	control->drained(control->ctx);
 }
 
-static void answer_end(struct client *client, uint32_t request)
-{
-	if (request != NO_REQUEST)
-		(void)mux_reply(link_mux(client->io), request, PROTO_OK, NULL, 0);
-}
-
 void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(void *ctx))
 {
 	control->drained = drained;
@@ -329,8 +339,8 @@ void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(
 	(void)uv_timer_start(&control->limit, on_limit, limit_ms, 0);
 	each_client(client, control)
 	{
-		answer_end(client, client->stop_request);
-		answer_end(client, client->suspend_request);
+		answer_done(client, client->stop_request);
+		answer_done(client, client->suspend_request);
 		link_finish(client->io);
 	}
 	check_drained(control);

@@ -19,6 +19,7 @@ struct control_host {
 	void (*stop)(void *ctx); /* begin an orderly stop, or nothing if it runs already */
 	/* Begin to suspend it; an error when that is not possible. */
 	int (*suspend)(void *ctx, struct err *err);
+	void (*keep)(void *ctx, bool on);
 	void (*wanted)(void *ctx);	 /* a client waits for the guest */
 	struct mux *(*agent)(void *ctx); /* where sessions go; NULL when the guest is not ready */
 };

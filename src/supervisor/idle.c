@@ -2,7 +2,7 @@
  * Theory of operation. A few times in the period that is set it is looked whether anybody is
  * connected; if not, the agent is asked how much CPU time the guest's sessions have used. Listening
  * sockets, open files and programs that wait do not count: they sleep with their VM. A program that
- * computes does.
+ * computes does. While it is kept (`dxvm keep`) nobody is asked.
  */
 #include "supervisor/internal.h"
 
@@ -20,6 +20,12 @@ static uint64_t limit_ms(const struct supervisor *s)
 	return s->settings.idle * 1000;
 }
 
+/* Whatever its sessions do. */
+static bool is_used(const struct supervisor *s)
+{
+	return s->state != STATE_READY || s->idle.kept || control_client_count(s->control) > 0;
+}
+
 static void in_use(struct supervisor *s)
 {
 	s->idle.known = false;
@@ -30,8 +36,7 @@ static void on_look(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
-	if (s->state != STATE_READY || control_client_count(s->control) > 0 ||
-	    !agent_link_ask_activity(s->agent))
+	if (is_used(s) || !agent_link_ask_activity(s->agent))
 		in_use(s);
 }
 
@@ -49,12 +54,21 @@ void idle_activity(void *ctx, uint64_t cpu_us)
 	idle->known = true;
 	idle->asked_ms = now;
 	idle->cpu_us = cpu_us;
-	if (s->state != STATE_READY || control_client_count(s->control) > 0 ||
-	    now < idle->since_ms || now - idle->since_ms < limit_ms(s))
+	log_debug("idle", "sessions have used %llu us; the last use was %llu ms ago",
+		  (unsigned long long)cpu_us,
+		  (unsigned long long)(now > idle->since_ms ? now - idle->since_ms : 0));
+	if (is_used(s) || now < idle->since_ms || now - idle->since_ms < limit_ms(s))
 		return;
 	log_info("idle", "nobody has used the VM for %llu s", (unsigned long long)s->settings.idle);
 	if (suspend_begin(s, &err) < 0)
 		idle_put_off(s);
+}
+
+void idle_keep(struct supervisor *s, bool on)
+{
+	log_info("idle", on ? "kept running" : "no longer kept running");
+	s->idle.kept = on;
+	in_use(s);
 }
 
 void idle_put_off(struct supervisor *s)

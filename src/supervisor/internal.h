@@ -67,6 +67,7 @@ struct idle {
 	uint64_t asked_ms; /* when its use of the processor was last known */
 	uint64_t cpu_us;   /* and what it was */
 	bool known;
+	bool kept; /* somebody wants it to run on all the same */
 };
 
 struct supervisor {
@@ -147,5 +148,6 @@ bool resume_gone(struct supervisor *s, const char *why);
 /* idle.c */
 void idle_init(struct supervisor *s);
 void idle_activity(void *ctx, uint64_t cpu_us);
+void idle_keep(struct supervisor *s, bool on);
 /* Suspending did not work: not again so soon. */
 void idle_put_off(struct supervisor *s);

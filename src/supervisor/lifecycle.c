@@ -375,6 +375,8 @@ static void on_status(void *ctx, struct message_status *ret_status)
 	    .supervisor_pid = (uint32_t)getpid(),
 	    .machine_pid = s->vm ? (uint32_t)s->vm->ops->pid(s->vm) : 0,
 	    .boot_ms = s->ready_ms ? s->ready_ms - s->started_ms : 0,
+	    .idle_s = real ? (uint32_t)s->settings.idle : 0,
+	    .kept = s->idle.kept,
 	};
 }
 
@@ -390,6 +392,11 @@ static int on_suspend(void *ctx, struct err *err)
 	return suspend_begin(ctx, err);
 }
 
+static void on_keep(void *ctx, bool on)
+{
+	idle_keep(ctx, on);
+}
+
 static void on_wanted(void *ctx)
 {
 	suspend_wanted(ctx);
@@ -399,6 +406,7 @@ const struct control_host lifecycle_control_host = {
     .status = on_status,
     .stop = on_stop,
     .suspend = on_suspend,
+    .keep = on_keep,
     .wanted = on_wanted,
     .agent = on_agent,
 };

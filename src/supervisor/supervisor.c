@@ -80,7 +80,7 @@ static void open_log(struct supervisor *s)
 	int fd =
 	    openat(s->data_dir, "log", O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	log_to(fd, LOG_INFO, LOG_CAP);
+	log_to(fd, s->settings.loglevel, LOG_CAP);
 	log_info("state", "supervisor of %s, version %s, pid %ld", s->project.root, DXVM_VERSION,
 		 (long)getpid());
 }

@@ -276,6 +276,8 @@ int message_status_encode(const struct message_status *status, struct buf *buf)
 	bad |= msg_write_u32(buf, status->supervisor_pid) < 0;
 	bad |= msg_write_u32(buf, status->machine_pid) < 0;
 	bad |= msg_write_u64(buf, status->boot_ms) < 0;
+	bad |= msg_write_u32(buf, status->idle_s) < 0;
+	bad |= msg_write_u8(buf, status->kept) < 0;
 	return bad ? -1 : 0;
 }
 
@@ -298,6 +300,10 @@ int message_status_decode(struct message_status *ret_status, const void *bytes, 
 	status.supervisor_pid = msg_read_u32(&reader);
 	status.machine_pid = msg_read_u32(&reader);
 	status.boot_ms = msg_read_u64(&reader);
+	if (reader.left > 0) {
+		status.idle_s = msg_read_u32(&reader);
+		status.kept = msg_read_u8(&reader);
+	}
 	if (!msg_ok(&reader)) {
 		message_status_done(&status);
 		return malformed(err, "status", "a field is cut off or out of bounds");

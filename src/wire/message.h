@@ -136,6 +136,9 @@ struct message_status {
 	uint32_t sessions;
 	uint32_t supervisor_pid, machine_pid; /* 0: none */
 	uint64_t boot_ms;		      /* start of the machine to the guest being ready */
+	uint32_t idle_s; /* without use until it is suspended; 0: never (also from those who do not
+			    say it) */
+	bool kept;	 /* PROTO_KEEP holds */
 };
 
 int message_status_encode(const struct message_status *status, struct buf *buf);

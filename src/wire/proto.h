@@ -110,6 +110,8 @@ enum proto_what {
 	PROTO_STATUS = 2,     /* reply: struct message_status */
 	PROTO_STOP = 3,	      /* orderly stop; replied to when the VM is gone */
 	PROTO_SUSPEND = 4,    /* to disk; replied to when it is there and the VM is gone */
+	PROTO_KEEP = 5,	      /* do not suspend it because nobody uses it, until LET_GO */
+	PROTO_LET_GO = 6,
 	/* supervisor -> client, no reply */
 	PROTO_PROGRESS = 16, /* text: what is going on now, replaced by the next one */
 	PROTO_NOTE = 17,     /* text: one line a person should read */

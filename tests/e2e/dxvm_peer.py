@@ -136,7 +136,8 @@ def read_status(payload):
     fields = Fields(payload)
     status = {name: fields.string().decode() for name in ("state", "guest", "accelerator")}
     for name, size in (("uptime_ms", 8), ("memory", 8), ("resident", 8), ("cpus", 4),
-                       ("sessions", 4), ("supervisor_pid", 4), ("machine_pid", 4), ("boot_ms", 8)):
+                       ("sessions", 4), ("supervisor_pid", 4), ("machine_pid", 4), ("boot_ms", 8),
+                       ("idle_s", 4), ("kept", 1)):
         status[name] = fields.number(size)
     return status
 

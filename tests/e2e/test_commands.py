@@ -5,12 +5,13 @@ import subprocess
 
 import pexpect
 
-from projects import Project, stop_quietly
+from projects import Project, stop_quietly, wait_until
 
 
 def test_config_prints_sets_and_checks(project):
     lines = project.run("config").stdout.decode().splitlines()
-    assert [line.split()[0] for line in lines] == ["mem", "cpu", "disk", "net", "idle", "guest"]
+    assert [line.split()[0] for line in lines] == ["mem", "cpu", "disk", "net", "idle", "loglevel",
+                                                 "guest"]
     assert project.run("config", "cpu=3").returncode == 0
     assert (project.data / "cpu").read_text() == "3\n"
     assert project.run("config", "cpu").stdout == b"3\n"
@@ -71,6 +72,83 @@ def test_status_as_json(project):
     status = json.loads(project.run("status", "--json").stdout)
     assert status["state"] == "running" and status["supervisor_pid"] > 1
     assert status["project"] == str(project.root)
+
+
+def real_bytes(top):
+    """What du says."""
+    return sum(path.lstat().st_blocks * 512 for path in [top, *top.rglob("*")])
+
+
+def test_status_says_what_it_costs(project):
+    (project.data / "disk.img").write_bytes(bytes(3 << 20)) # written, so not a hole
+    with open(project.data / "disk.img", "r+b") as disk:
+        disk.truncate(8 << 30)
+    project.run("start")
+    session = project.popen("exec", "cat", stdin=subprocess.PIPE)
+    wait_until(lambda: project.status()["sessions"] == "1", "it is there")
+    status = json.loads(project.run("status", "--json").stdout)
+    assert abs(status["disk_bytes"] - real_bytes(project.data)) < 64 << 10
+    assert 3 << 20 <= status["disk_bytes"] < 4 << 20
+    assert 100 << 10 < status["overhead_bytes"] < 200 << 20
+    assert status["sessions"] == 1 and status["kept"] is False and status["uptime_ms"] > 0
+    lines = project.status()
+    assert lines["disk"] == f"{status['disk_bytes'] / 2 ** 20:.1f} MiB on the host"
+    assert lines["overhead"].endswith(" MiB of memory for supervisor and machine")
+    assert lines["idle"] == "it runs until it is stopped"
+    session.communicate(timeout=20)
+    project.stop()
+    stopped = json.loads(project.run("status", "--json").stdout)
+    assert abs(stopped["disk_bytes"] - status["disk_bytes"]) < 64 << 10
+    (listed,) = json.loads(project.run("ls", "--json").stdout)
+    assert listed["disk_bytes"] == stopped["disk_bytes"]
+
+
+def test_keep_holds_until_it_is_told_not_to_or_the_vm_ends(project):
+    assert b"is not running" in project.run("keep", "off").stderr
+    done = project.run("keep")
+    assert done.returncode == 0 and b"dxvm: started in" in done.stderr
+    assert b"runs on when nobody uses it, until `dxvm keep off`" in done.stderr
+    assert project.status()["idle"] == "kept running; `dxvm keep off` ends that"
+    assert project.run("keep", "off").returncode == 0
+    assert "kept" not in project.status()["idle"]
+    assert project.run("-q", "keep", "on").stderr == b""
+    assert json.loads(project.run("status", "--json").stdout)["kept"] is True
+    project.run("restart")
+    assert json.loads(project.run("status", "--json").stdout)["kept"] is False
+    wrong = project.run("keep", "of")
+    assert wrong.returncode == 2 and b'"of" is not understood; allowed: on, off' in wrong.stderr
+
+
+def test_loglevel_decides_what_the_log_holds(project):
+    def levels(level):
+        assert project.run("config", f"loglevel={level}").returncode == 0
+        (project.data / "log").unlink(missing_ok=True)
+        project.run("exec", "true")
+        project.stop()
+        return {line.split()[1] for line in project.run("logs").stdout.decode().splitlines()}
+
+    assert levels("warning") == set()
+    assert levels("info") == {"info"}
+    assert levels("debug") == {"info", "debug"}
+    wrong = project.run("config", "loglevel=loud")
+    assert wrong.returncode == 125
+    assert b'allowed: "error", "warning", "info" or "debug"' in wrong.stderr
+
+
+def test_the_log_is_followed_over_a_stop_and_a_start(project):
+    project.run("start")
+    watching = project.popen("logs", "-f", stdout=subprocess.PIPE)
+    seen = b""
+    while b"-> running" not in seen:
+        seen += watching.stdout.readline()
+    project.stop()
+    while b"supervisor ends" not in seen:
+        seen += watching.stdout.readline()
+    project.run("start")
+    while seen.count(b"-> running") < 2:
+        seen += watching.stdout.readline()
+    watching.kill()
+    watching.communicate()
 
 
 def test_rm_asks_or_wants_force_and_keeps_the_project(project):

@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const names[] = {"mem", "cpu", "disk", "net", "idle", "guest"};
+static const char *const names[] = {"mem", "cpu", "disk", "net", "idle", "loglevel", "guest"};
 static char path[] = "/tmp/dxvm-fuzz-XXXXXX";
 static int dir = -1;
 

@@ -32,7 +32,7 @@ static void a_line_has_time_level_room_and_escaped_text(void)
 	log_to(-1, LOG_INFO, 0);
 	auto_free char *text = content(&dir);
 	CHECK_INT(regcomp(&shape,
-			  "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z warn agent: "
+			  "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]{3}Z warning agent: "
 			  "guest says \"\\\\x1b\\[2J\\\\nfake line\"\n$",
 			  REG_EXTENDED | REG_NOSUB),
 		  0);

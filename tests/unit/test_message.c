@@ -387,8 +387,8 @@ static void the_number_of_shares_is_bounded_on_both_sides(void)
 static void a_status_comes_back_whole(void)
 {
 	char running[] = "running", debian[] = "debian", kvm[] = "kvm";
-	const struct message_status status = {running, debian, kvm,	   1, 2, 1ULL << 40,
-					      4,       5,      UINT32_MAX, 7, 8};
+	const struct message_status status = {running, debian,	   kvm, 1, 2,  1ULL << 40, 4,
+					      5,       UINT32_MAX, 7,	8, 30, true};
 	struct message_status out;
 	auto_buf struct buf buf;
 	struct err err;
@@ -402,9 +402,15 @@ static void a_status_comes_back_whole(void)
 	CHECK(out.uptime_ms == 1 && out.memory_bytes == 2 && out.resident_bytes == 1ULL << 40);
 	CHECK(out.cpus == 4 && out.sessions == 5 && out.supervisor_pid == UINT32_MAX);
 	CHECK(out.machine_pid == 7 && out.boot_ms == 8);
+	CHECK(out.idle_s == 30 && out.kept);
 	message_status_done(&out);
+	size_t older = buf_length(&buf) - 5; /* ends here */
 	for (size_t length = 0; length < buf_length(&buf); length++)
-		CHECK_INT(message_status_decode(&out, buf_data(&buf), length, &err), -1);
+		if (length != older)
+			CHECK_INT(message_status_decode(&out, buf_data(&buf), length, &err), -1);
+	CHECK_INT(message_status_decode(&out, buf_data(&buf), older, &err), 0);
+	CHECK(out.boot_ms == 8 && out.idle_s == 0 && !out.kept);
+	message_status_done(&out);
 	buf.max = buf_length(&buf) + 10;
 	CHECK_INT(message_status_encode(&status, &buf), -1);
 }

@@ -226,7 +226,7 @@ def test_further_directories_are_shared_with_the_next_start(tiny):
     assert tiny.run("config", f"share+={read_only}:ro:/opt/library").returncode == 0
     assert tiny.run("config", "share").stdout.decode() == \
         f"{further}:~/devbox/further\n{read_only}:ro:/opt/library\n"
-    assert f"share  {further}:" in tiny.run("config").stdout.decode()
+    assert f"share     {further}:" in tiny.run("config").stdout.decode()
     tiny.stop()
     assert shell(tiny, "cat ~/devbox/further/'from host' /opt/library/'from host'")[:2] == \
         (0, "host\nhost")

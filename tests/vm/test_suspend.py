@@ -311,6 +311,18 @@ def test_what_nobody_uses_is_suspended(idle_after_two_seconds):
     assert boot_id(vm) == before
 
 
+def test_what_is_kept_is_not_suspended(idle_after_two_seconds):
+    vm = idle_after_two_seconds
+    assert vm.run("keep").returncode == 0
+    assert vm.status()["idle"] == "kept running; `dxvm keep off` ends that"
+    supervisor = vm.processes()[0]
+    time.sleep(5) # more than twice as long as it takes when it is not kept
+    assert alive(supervisor)
+    assert vm.run("keep", "off").returncode == 0
+    assert vm.status()["idle"] == "suspended after 2 s without use"
+    wait_until(lambda: not alive(supervisor), "the VM is suspended", 60)
+
+
 def test_what_computes_or_is_connected_is_not_idle(idle_after_two_seconds):
     vm = idle_after_two_seconds
     guest(vm, "setsid sh -c 'while [ ! -e /tmp/enough ]; do :; done' >/dev/null 2>&1 </dev/null &")
