@@ -102,6 +102,11 @@ void client_report_to(struct client *client, struct progress *progress)
 	client->progress = progress;
 }
 
+bool client_was_sent_away(const struct client *client)
+{
+	return client->goaway != NULL;
+}
+
 struct mux *client_mux(struct client *client)
 {
 	return client->mux;

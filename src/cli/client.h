@@ -38,6 +38,9 @@ void client_report_to(struct client *client, struct progress *progress);
  * and makes an error of it. Always -1. */
 int client_explain_loss(struct client *client, struct err *err);
 
+/* Whether the supervisor said that it is leaving, and why. */
+bool client_was_sent_away(const struct client *client);
+
 struct mux *client_mux(struct client *client);
 int client_fd(const struct client *client);
 short client_interest(const struct client *client); /* POLLIN, POLLOUT */

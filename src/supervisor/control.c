@@ -43,9 +43,13 @@ struct client {
 	bool let_in; /* was told that the guest is ready */
 };
 
+/* Those who wait for something are told what goes on. */
 static void tell(struct client *client, enum proto_what what, const char *text)
 {
-	if (text && client->ready_request != NO_REQUEST)
+	bool waits = client->ready_request != NO_REQUEST || client->stop_request != NO_REQUEST ||
+		     client->suspend_request != NO_REQUEST;
+
+	if (text && waits)
 		(void)mux_request(link_mux(client->io), NO_REQUEST, what, text, strlen(text));
 }
 
@@ -341,6 +345,8 @@ void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(
 	{
 		answer_done(client, client->stop_request);
 		answer_done(client, client->suspend_request);
+		/* Whoever is about to ask something. */
+		say_goaway(client, control->failure ? control->failure : "the VM ended");
 		link_finish(client->io);
 	}
 	check_drained(control);

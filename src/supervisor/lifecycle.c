@@ -39,6 +39,14 @@ void supervisor_set_limit(struct supervisor *s, uint64_t ms, uv_timer_cb then)
 	(void)uv_timer_start(&s->limit, then, ms, 0);
 }
 
+static void on_notice(void *ctx, const char *text)
+{
+	struct supervisor *s = ctx;
+
+	log_warn("machine", "%s", text);
+	control_note(s->control, text);
+}
+
 /* -- the end -- */
 
 static void on_drained(void *ctx)
@@ -76,7 +84,7 @@ static void on_limit_kill(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
-	log_warn("stop", "the machine does not end by itself; killing it");
+	on_notice(s, "the guest does not power off; killing it");
 	if (s->vm)
 		s->vm->ops->kill(s->vm);
 }
@@ -85,8 +93,7 @@ static void on_limit_power(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
-	log_warn("stop", "the guest did not power off in %d s; pressing the power button",
-		 SHUTDOWN_LIMIT_MS / 1000);
+	on_notice(s, "the guest has not stopped in 20 s; pressing its power button");
 	s->vm->ops->power_button(s->vm);
 	supervisor_set_limit(s, POWER_LIMIT_MS, on_limit_kill);
 }
@@ -290,14 +297,6 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	else
 		log_error("machine", "%s", exit->text);
 	lifecycle_finish(s, wanted ? NULL : exit->text, "the VM was stopped");
-}
-
-static void on_notice(void *ctx, const char *text)
-{
-	struct supervisor *s = ctx;
-
-	log_warn("machine", "%s", text);
-	control_note(s->control, text);
 }
 
 static const struct vm_events vm_events = {

@@ -111,4 +111,7 @@ def test_half_a_frame_and_silence_do_not_keep_anybody(hostile):
     pids = project.processes()
     done = project.run("stop", timeout=60)
     assert done.returncode == 0
+    assert done.stderr.splitlines()[-2:] == [
+        b"dxvm: the guest has not stopped in 20 s; pressing its power button",
+        b"dxvm: the guest does not power off; killing it"]
     assert not any(os.path.exists(f"/proc/{pid}") and alive(pid) for pid in pids)
