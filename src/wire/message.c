@@ -276,8 +276,10 @@ int message_status_encode(const struct message_status *status, struct buf *buf)
 	bad |= msg_write_u32(buf, status->supervisor_pid) < 0;
 	bad |= msg_write_u32(buf, status->machine_pid) < 0;
 	bad |= msg_write_u64(buf, status->boot_ms) < 0;
-	bad |= msg_write_u32(buf, status->idle_s) < 0;
-	bad |= msg_write_u8(buf, status->kept) < 0;
+	if (status->idle_s > 0 || status->kept) {
+		bad |= msg_write_u32(buf, status->idle_s) < 0;
+		bad |= msg_write_u8(buf, status->kept) < 0;
+	}
 	return bad ? -1 : 0;
 }
 
@@ -302,7 +304,7 @@ int message_status_decode(struct message_status *ret_status, const void *bytes, 
 	status.boot_ms = msg_read_u64(&reader);
 	if (reader.left > 0) {
 		status.idle_s = msg_read_u32(&reader);
-		status.kept = msg_read_u8(&reader);
+		status.kept = read_bool(&reader);
 	}
 	if (!msg_ok(&reader)) {
 		message_status_done(&status);

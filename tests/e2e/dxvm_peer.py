@@ -136,9 +136,10 @@ def read_status(payload):
     fields = Fields(payload)
     status = {name: fields.string().decode() for name in ("state", "guest", "accelerator")}
     for name, size in (("uptime_ms", 8), ("memory", 8), ("resident", 8), ("cpus", 4),
-                       ("sessions", 4), ("supervisor_pid", 4), ("machine_pid", 4), ("boot_ms", 8),
-                       ("idle_s", 4), ("kept", 1)):
+                       ("sessions", 4), ("supervisor_pid", 4), ("machine_pid", 4), ("boot_ms", 8)):
         status[name] = fields.number(size)
+    more = fields.at < len(payload)
+    status["idle_s"], status["kept"] = (fields.number(4), fields.number(1)) if more else (0, 0)
     return status
 
 

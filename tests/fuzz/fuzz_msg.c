@@ -56,7 +56,7 @@ static void same(const struct buf *buf, const uint8_t *data, size_t size)
 /* Whether a last field is there that need not be. */
 #define OPTIONAL_session(message)   ((message).detach != PROTO_DETACH_NEVER)
 #define OPTIONAL_configure(message) false
-#define OPTIONAL_status(message)    false
+#define OPTIONAL_status(message)    ((message).idle_s > 0 || (message).kept)
 #define OPTIONAL_window(message)    false
 #define OPTIONAL_attach(message)    false
 #define OPTIONAL_sessions(message)  message_sessions_tell_environments(&(message))
