@@ -138,7 +138,10 @@ static int read_program(struct update *update, const char *room, const char *nam
 	if (!real)
 		return err_sys(err, "%s", path);
 	free(take_ptr(&update->content));
-	return file_read(AT_FDCWD, real, PROTO_PROGRAM_MAX, &update->content, &update->length, err);
+	if (file_read(AT_FDCWD, real, PROTO_PROGRAM_MAX, &update->content, &update->length, err) <
+	    0)
+		return -1;
+	return update->length > 0 ? 0 : err_set(err, ERR_INVALID, "%s is empty", path);
 }
 
 static int open_channel(struct update *update, const char *name, struct err *err)
