@@ -3,6 +3,7 @@
 #include "agent/locale.h"
 #include "agent/programs.h"
 #include "base/mem.h"
+#include "wire/proto.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 /* Debian's directories, then those of NixOS, where sudo is among the wrappers. */
 #define USUAL_PATH                                                                                 \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/wrappers/bin:"          \
-	"/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:" PROGRAMS
+	"/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:" PROGRAMS ":" PROTO_TOOLS
 #define TERM_MAX 128
 #define BASE_MAX 8
 

@@ -16,6 +16,7 @@
 #include "project/live.h"
 #include "project/registry.h"
 #include "project/settings.h"
+#include "project/tools.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,6 +147,37 @@ static int make_vm(const struct project *project, const struct install_options *
 	return settings_write_missing(data_dir, kind, err);
 }
 
+static int fetch_devbox(enum progress_mode mode, struct err *err)
+{
+	auto_close int dir = -1;
+	bool there;
+
+	if (tools_open(&dir, err) < 0 || tools_take_devbox(dir, &there, err) < 0)
+		return -1;
+	if (there)
+		return 0;
+	auto_free char *program = path_program("image", "dxvm-image", err);
+	auto_free char *state = program ? path_state_dir(err) : NULL;
+	char *argv[] = {program, word("devbox"), word("--state"), state, NULL};
+	return state ? run_and_show(argv, mode, err) : -1;
+}
+
+/* The VM does without it. */
+static void get_devbox(enum progress_mode mode)
+{
+	struct err err = ERR_INIT;
+	struct progress progress;
+
+	if (fetch_devbox(mode, &err) == 0)
+		return;
+	auto_free char *text = xasprintf("no devbox for the VM (%s); dxvm makes the environment of "
+					 "devbox.json without it",
+					 err.text);
+	progress_init(&progress, mode);
+	progress_note(&progress, text);
+	progress_done(&progress);
+}
+
 int install_vm(const struct project *project, const struct install_options *options,
 	       enum progress_mode mode, struct err *err)
 {
@@ -156,8 +188,11 @@ int install_vm(const struct project *project, const struct install_options *opti
 		return -1;
 	if (live_take_stopped(project, data_dir, &lock, err) < 0)
 		return -1;
-	if (make_vm(project, options, data_dir, mode, err) == 0)
+	if (make_vm(project, options, data_dir, mode, err) == 0) {
+		if (project->shared && options->kind->takes_tools && tools_wanted())
+			get_devbox(mode);
 		return 0;
+	}
 	return err->code == ERR_SYSTEM ? err_wrap(err, "make the VM in %s", project->data_dir) : -1;
 }
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/mem.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "base/spawn.h"
 #include "devbox/project.h"
@@ -37,6 +38,7 @@
 #define OUTPUT_KEPT ((size_t)4096)
 #define TRY_AGAIN_S 600
 #define ERROR	    "Error: "
+#define NIX_FAILED  "nix: command error: "
 
 extern char **environ;
 
@@ -131,6 +133,21 @@ static void follow(int fd, struct tail *tail)
 	}
 }
 
+/* What nix said, without the command line that devbox puts in front of it and the status behind. */
+static char *shorten(const char *text, size_t length)
+{
+	auto_free char *line = xstrndup(text, length);
+	char *message =
+	    number_skip(&text, NIX_FAILED) ? strstr(line + strlen(NIX_FAILED), ": ") : NULL;
+	char *end;
+
+	message = message ? message + strlen(": ") : line;
+	end = strstr(message, ": exit code ");
+	if (end && end != message)
+		*end = '\0';
+	return xstrndup(message, REASON_MAX);
+}
+
 /* Its first error, or its last line. The caller's. */
 static char *reason_of(struct tail *tail)
 {
@@ -143,9 +160,7 @@ static char *reason_of(struct tail *tail)
 	if (!found)
 		found = strrchr(tail->bytes, '\n') ? strrchr(tail->bytes, '\n') + 1 : tail->bytes;
 	size_t length = strcspn(found, "\r\n");
-	if (length == 0)
-		return xstrdup("it does not say why");
-	return xstrndup(found, length < REASON_MAX ? length : REASON_MAX);
+	return length > 0 ? shorten(found, length) : xstrdup("it does not say why");
 }
 
 /* NULL: it succeeded. Else why not, the caller's. */

@@ -3,6 +3,7 @@
  * what it prints (image/progress.h); a program of its own because of the libraries it needs.
  */
 #include "image/cancel.h"
+#include "image/devbox_release.h"
 #include "image/install.h"
 #include "image/nixos.h"
 #include "image/progress.h"
@@ -18,7 +19,7 @@
 #define SIZE_MAX_DISK ((uint64_t)1 << 44)
 #define USAGE                                                                                      \
 	"usage: dxvm-image install --guest KIND --state DIR --data DIR [--size BYTES] [--force] "  \
-	"[--release R] [--iso FILE] [--offline]"
+	"[--release R] [--iso FILE] [--offline], or dxvm-image devbox --state DIR"
 #define NIXOS "nixos"
 
 enum option_key {
@@ -35,6 +36,7 @@ enum option_key {
 struct command {
 	struct install install;
 	const char *guest;
+	bool devbox; /* fetch that, and nothing else */
 };
 
 static const struct option options[] = {
@@ -99,14 +101,18 @@ static int parse(int argc, char **argv, struct command *command, struct err *err
 	struct install *install = &command->install;
 	int key;
 
-	if (argc < 2 || strcmp(argv[1], "install") != 0)
+	command->devbox = argc > 1 && strcmp(argv[1], "devbox") == 0;
+	if (argc < 2 || (!command->devbox && strcmp(argv[1], "install") != 0))
 		return err_set(err, ERR_USAGE, USAGE);
 	opterr = 0;
 	while ((key = getopt_long(argc - 1, argv + 1, "", options, NULL)) != -1)
 		if (parse_option(command, key, err) < 0)
 			return -1;
-	if (optind != argc - 1 || !command->guest || !install->state || !install->data)
+	if (optind != argc - 1 || !install->state || command->devbox == !!command->guest ||
+	    command->devbox == !!install->data)
 		return err_set(err, ERR_USAGE, USAGE);
+	if (command->devbox)
+		return 0;
 	install->recipe = recipe_find(command->guest);
 	if (strcmp(command->guest, NIXOS) != 0 && !install->recipe)
 		return err_set(err, ERR_USAGE, "no guest of kind %s", command->guest);
@@ -116,8 +122,12 @@ static int parse(int argc, char **argv, struct command *command, struct err *err
 	return 0;
 }
 
-static int run(const struct install *install, struct err *err)
+static int run(const struct command *command, struct err *err)
 {
+	const struct install *install = &command->install;
+
+	if (command->devbox)
+		return devbox_release_get(install->state, err);
 	return install->recipe ? install_run(install, err) : nixos_prepare(install, err);
 }
 
@@ -128,7 +138,7 @@ int main(int argc, char **argv)
 
 	(void)umask(022);
 	if (parse(argc, argv, &command, &err) < 0 || cancel_init(&err) < 0 ||
-	    run(&command.install, &err) < 0) {
+	    run(&command, &err) < 0) {
 		progress_error(err.text);
 		return err.code == ERR_CANCELLED ? 130 : 1;
 	}

@@ -222,16 +222,15 @@ static int grant(struct archive *a, struct unpack_wish *wish, struct err *err)
 	}
 }
 
-int unpack_iso(int iso, struct unpack_wish *wishes, size_t count, struct err *err)
+static int take_wishes(struct archive *a, int fd, struct unpack_wish *wishes, size_t count,
+		       struct err *err)
 {
-	auto_reader struct archive *a = archive_read_new();
 	struct archive_entry *entry;
 	size_t missing = count;
 
-	(void)archive_read_support_format_iso9660(a);
-	if (lseek(iso, 0, SEEK_SET) < 0)
+	if (lseek(fd, 0, SEEK_SET) < 0)
 		return err_sys(err, "read the image");
-	if (archive_read_open_fd(a, iso, CHUNK) != ARCHIVE_OK)
+	if (archive_read_open_fd(a, fd, CHUNK) != ARCHIVE_OK)
 		return complain(a, "the image", err);
 	for (int entries = 0; missing > 0; entries++) {
 		int result = archive_read_next_header(a, &entry);
@@ -249,4 +248,21 @@ int unpack_iso(int iso, struct unpack_wish *wishes, size_t count, struct err *er
 		missing--;
 	}
 	return 0;
+}
+
+int unpack_iso(int iso, struct unpack_wish *wishes, size_t count, struct err *err)
+{
+	auto_reader struct archive *a = archive_read_new();
+
+	(void)archive_read_support_format_iso9660(a);
+	return take_wishes(a, iso, wishes, count, err);
+}
+
+int unpack_tar(int tar, struct unpack_wish *wishes, size_t count, struct err *err)
+{
+	auto_reader struct archive *a = archive_read_new();
+
+	(void)archive_read_support_filter_gzip(a);
+	(void)archive_read_support_format_tar(a);
+	return take_wishes(a, tar, wishes, count, err);
 }

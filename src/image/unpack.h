@@ -19,9 +19,9 @@ int unpack_deb(const char *deb, const char *to, bool (*want)(void *ctx, const ch
 int unpack_read(const char *path, size_t max, uint8_t **ret_data, size_t *ret_length,
 		struct err *err);
 
-/* A file that is wanted of an ISO image, and what takes its content, piece by piece. */
+/* A file that is wanted of an image, and what takes its content, piece by piece. */
 struct unpack_wish {
-	const char *name; /* as Rock Ridge has it, without "/" in front */
+	const char *name; /* as Rock Ridge or tar has it, without "/" in front */
 	uint64_t max;	  /* bytes; more is an error */
 	int (*take)(void *ctx, const void *data, size_t length, struct err *err);
 	void *ctx;
@@ -31,3 +31,5 @@ struct unpack_wish {
 /* Hands over the wanted regular files, in the order in which they lie in the image. What is not
  * there is not found; that is no error here. The descriptor is read from its beginning. */
 int unpack_iso(int iso, struct unpack_wish *wishes, size_t count, struct err *err);
+/* The same of a tar archive, compressed with gzip or not at all. */
+int unpack_tar(int tar, struct unpack_wish *wishes, size_t count, struct err *err);

@@ -18,6 +18,7 @@ const struct kind kinds[] = {
 	.cmdline = CMDLINE " dxvm.root=/dev/vda",
 	.has_disk = true,
 	.has_machine = true,
+	.takes_tools = true,
     },
     {
 	.name = "nixos",

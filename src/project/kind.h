@@ -14,6 +14,7 @@ struct kind {
 	const char *cmdline; /* kernel command line; of a guest that boots itself: what is added */
 	bool has_disk;	     /* disk.img is its root file system; without: the initramfs is */
 	bool has_machine;    /* false: the agent runs on this host (tests) */
+	bool takes_tools;    /* it gets devbox from this host (project/tools.h) */
 	bool boots_itself;   /* the guest writes what is booted, and has our programs on its disk */
 };
 

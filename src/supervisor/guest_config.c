@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "project/tools.h"
 
 #include <ctype.h>
 #include <pwd.h>
@@ -132,15 +133,21 @@ static void add_further_shares(const struct share_list *further,
 
 _Static_assert(GUEST_CONFIG_FURTHER + SHARE_LIST_MAX == GUEST_CONFIG_BOOT, "a number for each");
 
-static void add_boot_share(struct message_configure *configure)
+static void add_share(struct message_configure *configure, uint32_t number, const char *path,
+		      bool read_only)
 {
 	configure->shares[configure->share_count++] = (struct message_share){
-	    .number = GUEST_CONFIG_BOOT,
-	    .path = xstrdup("/boot"),
+	    .number = number,
+	    .path = xstrdup(path),
 	    .alias = xstrdup(""),
 	    .local = xstrdup(""),
-	    .read_only = false,
+	    .read_only = read_only,
 	};
+}
+
+bool guest_config_has_tools(const struct project *project, const struct settings *settings)
+{
+	return settings->guest->takes_tools && project->shared && tools_wanted();
 }
 
 int guest_config_make(const struct project *project, const struct identity *identity,
@@ -175,7 +182,9 @@ int guest_config_make(const struct project *project, const struct identity *iden
 	if (settings->guest->has_machine)
 		add_further_shares(further, &configure);
 	if (settings->guest->boots_itself)
-		add_boot_share(&configure);
+		add_share(&configure, GUEST_CONFIG_BOOT, "/boot", false);
+	if (guest_config_has_tools(project, settings))
+		add_share(&configure, GUEST_CONFIG_TOOLS, PROTO_TOOLS, true);
 	*ret_configure = configure;
 	return 0;
 }

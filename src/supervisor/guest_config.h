@@ -11,8 +11,10 @@
 
 /* The number on the share port of the first share besides the project, which is 1. */
 #define GUEST_CONFIG_FURTHER 2
-/* And that of the directory boot/, of a guest that boots itself. */
-#define GUEST_CONFIG_BOOT 15
+/* And that of the directory boot/, of a guest that boots itself, or of that with programs for the
+ * guest (project/tools.h), of a kind that takes them: none does both. */
+#define GUEST_CONFIG_BOOT  15
+#define GUEST_CONFIG_TOOLS 15
 
 /* The one pair of ids that the project share maps, and the guest user it stands for. */
 struct guest_ids {
@@ -22,6 +24,9 @@ struct guest_ids {
 	uid_t guest_uid;
 	gid_t guest_gid;
 };
+
+/* Whether a guest of these settings is shown programs of this host's. */
+bool guest_config_has_tools(const struct project *project, const struct settings *settings);
 
 int guest_config_ids(const char *root, struct guest_ids *ret_ids, struct err *err);
 

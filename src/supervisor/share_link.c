@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/spawn.h"
+#include "project/tools.h"
 #include "supervisor/share_server.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define SERVER_ARGUMENTS 9 /* but for further shares and boot/ */
+#define SERVER_ARGUMENTS 9 /* but for further shares and one of the kind's own */
 #define SERVER_FDS	 7 /* likewise, with standard error */
 #define RESTARTS_MAX	 5
 #define QUIESCE_MS	 2000
@@ -32,7 +33,7 @@ enum {
 	SERVER_HIDDEN = 6,
 	SERVER_STATE = 7,
 	SERVER_CONTROL = 8,
-	SERVER_FURTHER = 9, /* and as many as there are, and one more for boot/ */
+	SERVER_FURTHER = 9, /* and as many as there are, and one more of the kind's own */
 };
 
 struct share_link {
@@ -40,7 +41,7 @@ struct share_link {
 	struct share_link_spec spec;
 	int project_fd;
 	int further[SHARE_LIST_MAX];
-	int boot_fd; /* or -1 */
+	int own_fd; /* boot/ or the programs, or -1 */
 	int orphans_fd;
 	int state_fd; /* the server's memory, for the next one (share_state.h) */
 	uv_poll_t control;
@@ -107,11 +108,13 @@ static void add_further(const struct share_link *share, char **options, struct s
 				       list->entries[i].read_only ? ":ro" : "");
 		fds[i] = (struct spawn_fd){share->further[i], fd};
 	}
-	if (share->boot_fd >= 0) {
+	if (share->own_fd >= 0) {
 		int fd = SERVER_FURTHER + (int)list->count;
 
-		options[list->count] = xasprintf("--share=%d:%d:boot", GUEST_CONFIG_BOOT, fd);
-		fds[list->count] = (struct spawn_fd){share->boot_fd, fd};
+		options[list->count] = share->spec.boot
+					   ? xasprintf("--share=%d:%d:boot", GUEST_CONFIG_BOOT, fd)
+					   : xasprintf("--share=%d:%d:ro", GUEST_CONFIG_TOOLS, fd);
+		fds[list->count] = (struct spawn_fd){share->own_fd, fd};
 	}
 }
 
@@ -131,7 +134,7 @@ static int start_server(struct share_link *share, struct err *err)
 	    {share->orphans_fd, SERVER_ORPHANS}, {share->spec.data_dir, SERVER_HIDDEN},
 	    {share->state_fd, SERVER_STATE},	 {share->control_peer, SERVER_CONTROL},
 	};
-	size_t more = share->spec.further->count + (share->boot_fd >= 0);
+	size_t more = share->spec.further->count + (share->own_fd >= 0);
 	size_t count = SERVER_FURTHER - SERVER_PORT + more;
 	const struct spawn spawn = {
 	    .program = self,
@@ -264,10 +267,25 @@ static int open_boot(struct share_link *share, struct err *err)
 
 	if (!share->spec.boot)
 		return 0;
-	if (file_open_dir(share->spec.data_dir, "boot", &share->boot_fd, err) < 0)
+	if (file_open_dir(share->spec.data_dir, "boot", &share->own_fd, err) < 0)
 		return -1;
-	if (geteuid() == 0 && fchown(share->boot_fd, ids->host_uid, ids->host_gid) < 0)
+	if (geteuid() == 0 && fchown(share->own_fd, ids->host_uid, ids->host_gid) < 0)
 		return err_sys(err, "owner of boot");
+	return 0;
+}
+
+/* Without a devbox of this host's the guest does what it can; what is there already stays. */
+static int open_tools(struct share_link *share, struct err *err)
+{
+	struct err why = ERR_INIT;
+	bool there;
+
+	if (!share->spec.tools)
+		return 0;
+	if (tools_open(&share->own_fd, err) < 0)
+		return -1;
+	if (tools_take_devbox(share->own_fd, &there, &why) < 0)
+		log_warn("tools", "%s", why.text);
 	return 0;
 }
 
@@ -289,7 +307,7 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 				     .failed = failed,
 				     .ctx = ctx,
 				     .project_fd = -1,
-				     .boot_fd = -1,
+				     .own_fd = -1,
 				     .orphans_fd = -1,
 				     .state_fd = -1,
 				     .control_fd = -1,
@@ -302,6 +320,7 @@ int share_link_start(uv_loop_t *loop, const struct share_link_spec *spec,
 	(void)uv_signal_start(&share->child, on_child, SIGCHLD);
 	if (file_open_dir(AT_FDCWD, spec->project->root, &share->project_fd, err) < 0 ||
 	    open_further(share, err) < 0 || open_boot(share, err) < 0 ||
+	    open_tools(share, err) < 0 ||
 	    open_orphans(spec->data_dir, spec->ids, &share->orphans_fd, err) < 0 ||
 	    take_state(share, err) < 0 || open_control(loop, share, err) < 0 ||
 	    start_server(share, err) < 0) {
@@ -331,7 +350,7 @@ void share_link_free(struct share_link *share)
 	cleanup_close(&share->project_fd);
 	for (size_t i = 0; i < SHARE_LIST_MAX; i++)
 		cleanup_close(&share->further[i]);
-	cleanup_close(&share->boot_fd);
+	cleanup_close(&share->own_fd);
 	cleanup_close(&share->orphans_fd);
 	cleanup_close(&share->state_fd);
 	if (share->control_fd >= 0) {

@@ -22,6 +22,7 @@ struct share_link_spec {
 	const struct project *project;
 	const struct share_list *further; /* served beside the project; opened at once */
 	bool boot;			  /* and boot/ of the data directory */
+	bool tools;			  /* or the programs for guests, read-only */
 	const struct guest_ids *ids;
 	int state_fd; /* memory of a server before (share_state.h) to go on with; -1: there is none
 		       */

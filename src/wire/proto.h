@@ -34,6 +34,8 @@
 #define PROTO_TEXT_MAX	   1024	      /* a human-readable text in REJECT, GOAWAY, REPLY */
 /* Where in the guest a binary cache for Nix is mounted, read-only, when the host lends one. */
 #define PROTO_NIX_CACHE "/run/dxvm/cache"
+/* And programs of the host's for it: the last directory in PATH. */
+#define PROTO_TOOLS "/run/dxvm/tools"
 /* Queued for channel 0 before the link is given up. */
 #define PROTO_CONTROL_QUEUE_MAX (256u << 10)
 

@@ -297,7 +297,7 @@ echo "$*" >>"$HOME/calls"
 if [ "$1" = install ]; then
     echo "Ensuring packages are installed." >&2
     [ -e "$HOME/offline" ] || exit 0
-    printf 'Info: trying\\nError: no such host\\nmore\\n' >&2
+    printf 'Info: trying\\nError: nix: command error: nix --option x y path:/z: no such host: exit code 1\\n\\n' >&2
     exit 1
 fi
 printf "<%s>" "$@"; echo " $SHELL"; exit 9

@@ -27,6 +27,7 @@ def home(state_home):
                    or name in ("DXVM_DEBIAN_MIRROR", "DXVM_ACCEL")}
     (path / "run").mkdir(mode=0o700)
     environment.update(HOME=str(path), LANG="C.UTF-8", TERM="xterm-256color",
+                       DXVM_DEVBOX="",
                        XDG_RUNTIME_DIR=str(path / "run"), XDG_STATE_HOME=str(state_home))
     yield path, environment
     shutil.rmtree(path, ignore_errors=True)

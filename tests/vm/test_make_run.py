@@ -54,7 +54,8 @@ def newcomer_environment(home, state=None):
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(("DXVM_", "XDG_", "LC_", "LANG", "DEVBOX_", "MAKE", "MFLAGS"))
                    or name in ("DXVM_DEBIAN_MIRROR", "DXVM_ACCEL")}
-    environment.update(HOME=str(home), LANG="C.UTF-8", TERM="xterm-256color")
+    environment.update(HOME=str(home), LANG="C.UTF-8", TERM="xterm-256color",
+                       DXVM_DEVBOX="")
     if state:
         environment["XDG_STATE_HOME"] = str(state)
     return environment
