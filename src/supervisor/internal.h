@@ -109,6 +109,8 @@ int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err);
 /* What belonged to the machine that is gone. */
 void lifecycle_drop_machine(struct supervisor *s);
 void lifecycle_stop(struct supervisor *s);
+/* Why the guest stands still, or NULL. What it has to write is lost if it ends like that. */
+const char *lifecycle_paused(const struct supervisor *s);
 /* The guest is of no use: ends it and says why to everybody. */
 void lifecycle_give_up(struct supervisor *s, const char *why);
 /* The machine is gone for good. failure: NULL when that was wanted; text: what clients that wait

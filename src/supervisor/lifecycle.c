@@ -80,6 +80,11 @@ void lifecycle_finish(struct supervisor *s, const char *failure, const char *tex
 		control_finish(s->control, DRAIN_LIMIT_MS, on_drained);
 }
 
+const char *lifecycle_paused(const struct supervisor *s)
+{
+	return s->vm && s->vm->ops->paused ? s->vm->ops->paused(s->vm) : NULL;
+}
+
 static void on_limit_kill(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
@@ -92,7 +97,15 @@ static void on_limit_kill(uv_timer_t *timer)
 static void on_limit_power(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
+	const char *paused = lifecycle_paused(s);
 
+	if (paused) {
+		auto_free char *text = xasprintf("%s, or `dxvm kill`", paused);
+
+		on_notice(s, text);
+		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
+		return;
+	}
 	on_notice(s, "the guest has not stopped in 20 s; pressing its power button");
 	s->vm->ops->power_button(s->vm);
 	supervisor_set_limit(s, POWER_LIMIT_MS, on_limit_kill);
@@ -362,7 +375,8 @@ static void on_status(void *ctx, struct message_status *ret_status)
 	bool real = s->settings.guest->has_machine;
 
 	*ret_status = (struct message_status){
-	    .state = xstrdup(state_names[s->state]),
+	    .state = xstrdup(
+		s->state == STATE_READY && lifecycle_paused(s) ? "paused" : state_names[s->state]),
 	    .guest = xstrdup(s->settings.guest->name),
 	    .accelerator = xstrdup(!real				   ? "none"
 				   : s->machine.spec.accel == VM_ACCEL_KVM ? "kvm"

@@ -255,6 +255,11 @@ static void on_rest_limit(uv_timer_t *timer)
 	struct supervisor *s = timer->data;
 	const char *why = "the guest does not come to rest; it is switched off";
 
+	/* What it has to write is worth waiting for, unless nobody can. */
+	if (lifecycle_paused(s) && !s->suspend.leaving) {
+		supervisor_set_limit(s, REST_LIMIT_MS, on_rest_limit);
+		return;
+	}
 	log_error("suspend", "%s", why);
 	control_suspend_failed(s->control, why);
 	supervisor_set_state(s, STATE_STOPPING);
@@ -271,6 +276,8 @@ int suspend_begin(struct supervisor *s, struct err *err)
 		return 0;
 	if (!s->machine.ops->save)
 		return err_set(err, ERR_UNSUPPORTED, "this kind of VM cannot be suspended");
+	if (lifecycle_paused(s))
+		return err_set(err, ERR_BUSY, "%s", lifecycle_paused(s));
 	if (s->state != STATE_READY || !agent_link_quiesce(s->agent))
 		return err_set(err, ERR_BUSY, "the VM is not ready to be suspended");
 	u->began_ms = uv_now(&s->loop);

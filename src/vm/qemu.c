@@ -226,12 +226,20 @@ static void on_moved(void *ctx, const struct err *failure)
 	q->events->saved(q->ctx, failure);
 }
 
+static const char *qemu_paused(const struct vm *vm)
+{
+	const struct qemu *q = (const struct qemu *)(const void *)vm;
+
+	return q->disk_full ? "the guest is paused: the host's disk is full; make room there"
+			    : NULL;
+}
+
 static int qemu_save(struct vm *vm, int fd, struct err *err)
 {
 	struct qemu *q = qemu_of(vm);
 
 	if (q->disk_full)
-		return err_set(err, ERR_BUSY, "the guest is paused: the host's disk is full");
+		return err_set(err, ERR_BUSY, "%s", qemu_paused(vm));
 	q->loading = false;
 	return migration_save(q->migration, fd, err);
 }
@@ -403,6 +411,7 @@ const struct vm_ops vm_qemu = {
     .start = qemu_start,
     .describe = qemu_describe,
     .save = qemu_save,
+    .paused = qemu_paused,
     .load = qemu_load,
     .cont = qemu_cont,
     .type = qemu_type,

@@ -85,7 +85,9 @@ struct vm_ops {
 	/* Take out what the machine is beyond its RAM, into this descriptor of a file. NULL, like
 	 * the next two: this backend cannot. */
 	int (*save)(struct vm *vm, int fd, struct err *err);
-	int (*load)(struct vm *vm, struct err *err);		       /* from spec.state_fd */
+	int (*load)(struct vm *vm, struct err *err); /* from spec.state_fd */
+	/* Why the guest stands still though nobody asked for it; NULL: it does not. May be NULL. */
+	const char *(*paused)(const struct vm *vm);
 	void (*cont)(struct vm *vm);				       /* let the guest go on */
 	int (*type)(struct vm *vm, const char *text, struct err *err); /* on the console; may be
 									  NULL */

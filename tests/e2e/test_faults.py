@@ -5,12 +5,14 @@ dxvm-faulty is dxvm with another base/fault.c (tests/fault_points.c); a run with
 operations, then there is one run for each.
 """
 import os
+import pathlib
 import re
 import shutil
+import tempfile
 
 import pytest
 
-from projects import BUILD, Project, alive, wait_until
+from projects import BUILD, Project
 
 FAULTS = ["fail", "abort"]
 REASON = re.compile(rb"No space left on device; make room there and try again|Input/output error")
@@ -19,15 +21,18 @@ REASON = re.compile(rb"No space left on device; make room there and try again|In
 class Faulty(Project):
     """A project whose dxvm, and all that it starts, may fail."""
 
+    guest = "fake"
+
     def __init__(self, scratch, environment):
         libexec = scratch / "libexec"
-        libexec.mkdir()
+        libexec.mkdir(exist_ok=True)
         for room, name in (("agent", "dxvm-agent"), ("devbox", "dxvm-devbox")):
             (libexec / name).symlink_to(BUILD / "src" / room / name)
         environment.update(DXVM_LIBEXEC=str(libexec), DXVM_TEST_FAULTS=str(scratch / "faults"))
         self.scratch = scratch
         self.registry = scratch / "state" / "devbox" / "vm" / "registry"
-        super().__init__(str(BUILD / "tests" / "e2e" / "dxvm-faulty"), scratch / "p", environment, "fake")
+        super().__init__(str(BUILD / "tests" / "e2e" / "dxvm-faulty"), scratch / "p", environment,
+                         self.guest)
 
     def operations(self):
         """What was done on disk since the last of this."""
@@ -51,12 +56,21 @@ class Faulty(Project):
 
     def check(self):
         """It is as if nothing had happened."""
-        self.run("install", "--guest", "fake")
+        self.run("install", "--guest", self.guest)
         done = self.run("exec", "echo", "fine")
         assert (done.returncode, done.stdout) == (0, b"fine\n"), done.stderr
         assert self.leftovers() == []
         assert [path.name for path in self.registry.iterdir()] == [(self.data / "id").read_text().strip()]
         assert self.run("ls").stdout.count(b"\n") == 1
+
+
+@pytest.fixture
+def scratch():
+    """In memory, where it is to be had: hundreds of syncs of a real disk would tell nothing more."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+    path = pathlib.Path(tempfile.mkdtemp(prefix="dxt-", dir=memory))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
