@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from projects import Project, stop_quietly
+from projects import BUILD, Project, stop_quietly
 
 
 @pytest.fixture
@@ -141,6 +141,30 @@ def test_a_kernel_that_panics_while_it_starts_is_started_once_more(place, home, 
     assert (b"the guest's kernel failed: Kernel panic" in done.stderr) == (status != 0), done.stderr
     assert count.read_text() == "x\n" * 2
     project.run("stop")
+
+
+def test_kvm_that_fails_after_the_probe_is_done_without_once(place, home):
+    project = place(home[0] / "kvm")
+    libexec = home[0] / "libexec"
+    libexec.mkdir()
+    for room, name in (("agent", "dxvm-agent"), ("devbox", "dxvm-devbox")):
+        (libexec / name).symlink_to(BUILD / "src" / room / name)
+    project.environment["DXVM_LIBEXEC"] = str(libexec)
+    project.environment.pop("DXVM_ACCEL", None)
+    count = project.root / "count"
+    project.environment["PATH"] = with_qemu(home, f"""
+        case "$*" in
+        *"-accel kvm"*) echo kvm >>'{count}'; echo "KVM: entry failed, hardware error 0x80000021" >&2 ;;
+        *"-accel tcg"*) echo tcg >>'{count}'; echo "last words" >&2 ;;
+        esac
+        exit 1""")
+    project.dxvm = str(BUILD / "tests" / "vm" / "dxvm-claims-kvm")
+    done = project.run("start")
+    assert done.returncode == 125
+    assert done.stderr.count(b"KVM failed; using TCG, which is slower (see `dxvm logs`)") == 1
+    assert b"last words" in done.stderr.splitlines()[-1], done.stderr
+    assert b"entry failed, hardware error" in project.run("logs").stdout
+    assert count.read_text() == "kvm\ntcg\n"
 
 
 def test_a_qemu_that_dies_at_once_is_quoted(place, home):
