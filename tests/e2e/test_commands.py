@@ -53,6 +53,39 @@ def test_nix_in_sessions_is_told_of_the_clients_caches(project):
     assert project.run("exec", "sh", "-c", 'echo "${NIX_CONFIG-none}"').stdout == b"none\n"
 
 
+def at_once(processes):
+    """All ended well, that were started before any was waited for."""
+    for process in processes:
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, (output, errors)
+
+
+def test_many_change_settings_at_once(project):
+    at_once([project.popen("config", f"mem={number}M", stderr=subprocess.PIPE) for number in range(600, 616)])
+    assert project.run("config", "mem").stdout in {b"%dM\n" % number for number in range(600, 616)}
+    assert not list(project.data.rglob("*.part"))
+
+
+def test_many_vms_are_made_at_once_and_all_are_known(project, scratch):
+    roots = [scratch / f"p{number}" for number in range(8)]
+    for root in roots:
+        root.mkdir()
+        (root / "devbox.json").write_text("{}")
+    at_once([subprocess.Popen([project.dxvm, "install", "--guest", "fake"], cwd=root, env=project.environment,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) for root in roots])
+    listed = {vm["path"]: vm["state"] for vm in json.loads(project.run("ls", "--json").stdout)}
+    assert listed == {str(root / ".devbox" / "vm"): "stopped" for root in [project.root, *roots]}
+
+
+def test_what_is_left_of_an_install_is_listed_and_removed(project):
+    (project.data / "guest").unlink()
+    (project.data / "disk.img").write_bytes(b"a part of it")
+    assert [vm["state"] for vm in json.loads(project.run("ls", "--json").stdout)] == ["unfinished"]
+    assert b"has no VM yet" in project.run("exec", "true").stderr
+    assert project.run("rm", "--force").returncode == 0
+    assert not project.data.exists() and project.run("ls").stdout == b""
+
+
 def test_ls_names_every_vm_and_its_state(project):
     def listed():
         return json.loads(project.run("ls", "--json").stdout)
