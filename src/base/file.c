@@ -3,7 +3,6 @@
 #include "base/fault.h"
 #include "base/mem.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -191,16 +190,23 @@ static bool is_part(const char *name)
 	       strcmp(name + length - strlen(FILE_PART), FILE_PART) == 0;
 }
 
+DIR *file_list(int dir, const char *name)
+{
+	auto_close int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	if (list)
+		(void)take_fd(&fd); /* the list's */
+	return list;
+}
+
 void file_sweep(int dir)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+	DIR *list = file_list(dir, ".");
 	const struct dirent *entry;
 
-	if (!list) {
-		cleanup_close(&fd);
+	if (!list)
 		return;
-	}
 	while ((entry = readdir(list)))
 		if (is_part(entry->d_name))
 			(void)unlinkat(dir, entry->d_name, 0);

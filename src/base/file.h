@@ -6,6 +6,7 @@
  */
 #include "base/err.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -37,6 +38,9 @@ int file_write_atomic(int dir, const char *name, const void *data, size_t length
 
 /* Opens a directory of the user's own for use with *at(). Not a link, owned by the caller. */
 int file_open_dir(int dir, const char *name, int *ret_fd, struct err *err);
+
+/* The names in a directory that is no link; the caller closes it. NULL: not to be read (errno). */
+DIR *file_list(int dir, const char *name);
 
 /* A directory that is there is no error; ret_new, which may be NULL, tells. */
 int file_mkdir(int dir, const char *name, mode_t mode, bool *ret_new, struct err *err);

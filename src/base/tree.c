@@ -13,14 +13,13 @@ static int remove_at(int dir, const char *name, dev_t device, unsigned depth, st
 
 static int remove_children(int dir, const char *name, dev_t device, unsigned depth, struct err *err)
 {
-	auto_close int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	DIR *stream = file_list(dir, name);
 	const struct dirent *entry;
 	int result = 0;
 
 	if (!stream)
 		return err_sys(err, "remove %s", name);
-	int own = take_fd(&fd); /* the stream's from now on */
+	int own = dirfd(stream);
 	while (result == 0 && (entry = readdir(stream)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			result = remove_at(own, entry->d_name, device, depth + 1, err);
@@ -76,16 +75,13 @@ static void count_at(struct count *count, int dir, const char *name, unsigned de
 	count->bytes += (uint64_t)st.st_blocks * BLOCK;
 	if (!S_ISDIR(st.st_mode) || depth > TREE_DEPTH_MAX)
 		return;
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	DIR *stream = file_list(dir, name);
 	const struct dirent *entry;
-	if (!stream) {
-		cleanup_close(&fd);
+	if (!stream)
 		return;
-	}
 	while ((entry = readdir(stream)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			count_at(count, fd, entry->d_name, depth + 1);
+			count_at(count, dirfd(stream), entry->d_name, depth + 1);
 	(void)closedir(stream);
 }
 

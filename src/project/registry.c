@@ -90,15 +90,13 @@ static int by_path(const void *a, const void *b)
 /* Reads all entries; those that cannot be read are passed over. */
 static size_t read_all(int dir_fd, struct registered **ret_all)
 {
-	auto_close int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = file_list(dir_fd, ".");
 	struct registered *all = NULL;
 	const struct dirent *entry;
 	size_t count = 0;
 
 	if (!dir)
 		return 0;
-	(void)take_fd(&fd); /* dir has it */
 	while (count < KNOWN_MAX && (entry = readdir(dir))) {
 		struct err ignored = ERR_INIT;
 
