@@ -34,10 +34,10 @@ static struct row look(const struct registered *known)
 	auto_close int lock = -1;
 	struct err ignored = ERR_INIT;
 	struct settings settings;
-	struct stat st;
+	struct file_id id;
 
 	if (file_open_dir(AT_FDCWD, known->path, &data_dir, &ignored) < 0 ||
-	    fstat(data_dir, &st) < 0 || st.st_dev != known->device || st.st_ino != known->inode)
+	    file_id_get(data_dir, "", &id) < 0 || !file_id_equal(&id, &known->directory))
 		return row;
 	bool saved = saved_is_there(data_dir, NULL);
 	row.state = live_take(data_dir, &lock, &ignored) < 0 ? "running"

@@ -8,11 +8,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define ENTRY_MAX (PATH_MAX + 128)
 #define KNOWN_MAX 100000 /* VMs of one user */
@@ -33,18 +33,17 @@ static int read_entry(int dir, const char *id, struct registered *ret_known, str
 {
 	auto_free char *entry = NULL;
 	const char *at;
-	uint64_t device;
-	uint64_t inode;
+	struct file_id directory;
 
 	if (file_read(dir, id, ENTRY_MAX, &entry, NULL, err) < 0)
 		return -1;
 	at = entry;
-	if (!number_skip(&at, "device ") || !number_take(&at, 10, UINT64_MAX, &device) ||
-	    !number_skip(&at, "\ninode ") || !number_take(&at, 10, UINT64_MAX, &inode) ||
+	if (!number_skip(&at, "device ") || !number_take(&at, 10, UINT64_MAX, &directory.device) ||
+	    !number_skip(&at, "\ninode ") || !number_take(&at, 10, UINT64_MAX, &directory.inode) ||
+	    !number_skip(&at, "\nborn ") || !number_take(&at, 10, UINT64_MAX, &directory.born_ns) ||
 	    !number_skip(&at, "\npath ") || at[0] != '/')
 		return err_set(err, ERR_INVALID, "the registry entry %s is damaged", id);
-	*ret_known = (struct registered){
-	    .path = xstrdup(at), .device = (dev_t)device, .inode = (ino_t)inode};
+	*ret_known = (struct registered){.path = xstrdup(at), .directory = directory};
 	(void)snprintf(ret_known->id, sizeof(ret_known->id), "%s", id);
 	return 0;
 }
@@ -62,14 +61,14 @@ int registry_check(const char *path, int data_dir, const struct identity *identi
 {
 	struct registered known = {0};
 	auto_close int dir = -1;
-	struct stat st;
+	struct file_id id;
 	bool same;
 
-	if (fstat(data_dir, &st) < 0)
+	if (file_id_get(data_dir, "", &id) < 0)
 		return err_sys(err, "%s", path);
 	if (open_registry(false, &dir, err) < 0 || read_entry(dir, identity->hex, &known, err) < 0)
 		return err->code == ERR_NOT_FOUND ? unknown(path, err) : -1;
-	same = known.device == st.st_dev && known.inode == st.st_ino;
+	same = file_id_equal(&known.directory, &id);
 	bool moved = strcmp(known.path, path) != 0;
 	free(known.path);
 	if (!same)
@@ -124,18 +123,16 @@ static void free_all(struct registered *all, size_t count)
 struct wanted {
 	const char *path;
 	bool gone;
-	dev_t device;
-	ino_t inode;
+	struct file_id directory;
 };
 
 static int want(const char *path, int data_dir, struct wanted *ret_wanted, struct err *err)
 {
-	struct stat st = {.st_dev = 0};
+	struct file_id id = {.inode = 0};
 
-	if (data_dir >= 0 && fstat(data_dir, &st) < 0)
+	if (data_dir >= 0 && file_id_get(data_dir, "", &id) < 0)
 		return err_sys(err, "%s", path);
-	*ret_wanted = (struct wanted){
-	    .path = path, .gone = data_dir < 0, .device = st.st_dev, .inode = st.st_ino};
+	*ret_wanted = (struct wanted){.path = path, .gone = data_dir < 0, .directory = id};
 	return 0;
 }
 
@@ -143,7 +140,7 @@ static bool is_wanted(const struct wanted *wanted, const struct registered *know
 {
 	if (wanted->gone)
 		return strcmp(known->path, wanted->path) == 0;
-	return known->device == wanted->device && known->inode == wanted->inode;
+	return file_id_equal(&known->directory, &wanted->directory);
 }
 
 /* Removes every entry of it but `keep`, which may be NULL. */
@@ -172,9 +169,9 @@ int registry_add(const char *path, int data_dir, const struct identity *identity
 		return err_wrap(err, "registry of VMs");
 	file_sweep(dir);
 	/* The path last and to the end: it may contain anything but NUL. */
-	auto_free char *entry =
-	    xasprintf("device %llu\ninode %llu\npath %s", (unsigned long long)wanted.device,
-		      (unsigned long long)wanted.inode, path);
+	auto_free char *entry = xasprintf(
+	    "device %" PRIu64 "\ninode %" PRIu64 "\nborn %" PRIu64 "\npath %s",
+	    wanted.directory.device, wanted.directory.inode, wanted.directory.born_ns, path);
 	if (file_write_atomic(dir, identity->hex, entry, strlen(entry), 0600, err) < 0 ||
 	    forget_others(dir, &wanted, identity->hex, err) < 0)
 		return err_wrap(err, "registry of VMs");

@@ -2,20 +2,19 @@
 /*
  * The data directories this user's dxvm made or adopted. A directory is not trusted because of
  * where it lies: a cloned repository can ship a .devbox/vm, a guest can write one. One file a VM,
- * named by its id, in <state>/registry (0700): device and inode of the data directory, then its
- * path, which is for people: a directory that was moved is still the same one; a copy is not.
+ * named by its id, in <state>/registry (0700): which directory it is (file_id.h), then its path,
+ * which is for people: a directory that was moved is still the same one; a copy is not.
  */
 #include "base/err.h"
+#include "project/file_id.h"
 #include "project/identity.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 struct registered {
 	char id[33];
 	char *path;
-	dev_t device;
-	ino_t inode;
+	struct file_id directory;
 };
 
 /* Makes the directory known, in place of what was known under this id or of this directory. */

@@ -22,6 +22,7 @@ static int put_start(const struct share *share, struct buf *buf)
 	struct journal_start start = {
 	    .version = JOURNAL_VERSION,
 	    .next_id = share->nodes.next_id,
+	    .root_dev = share->root->key.dev,
 	};
 
 	return put(buf, JOURNAL_START, &start, sizeof(start), NULL, 0);

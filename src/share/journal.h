@@ -22,8 +22,9 @@ struct journal_record {
 struct journal_start {
 	uint64_t version;
 	uint64_t next_id;
+	uint64_t root_dev; /* a device number is the mount's: by then it may be another */
 };
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 
 struct journal_node { /* the name follows, without NUL */
 	uint64_t id, parent, dev, ino, lookups, size;

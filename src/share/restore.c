@@ -2,10 +2,15 @@
  * Reading a journal back. It comes from a file, so it is checked like any other input: lengths,
  * names, places, that parents are directories and that no way up is a circle. First all records are
  * read, the last of each node winning; then nodes are put under their parents.
+ *
+ * The device number in an identity is the mount's, and may have changed since. For the file system
+ * of the share's root the start of the journal tells which one it was; what lies on another is
+ * looked at, and is the same when all else is.
  */
 #include "share/boundary.h"
 #include "share/changes.h"
 #include "share/journal.h"
+#include "share/locate.h"
 #include "share/orphan.h"
 
 #include <string.h>
@@ -50,7 +55,8 @@ static struct node_key key_of(const struct journal_node *in)
 }
 
 /* All of a node but its place: its parent may come later. */
-static int read_node(struct share *share, const uint8_t *body, size_t length, struct err *err)
+static int read_node(struct share *share, const uint8_t *body, size_t length, uint64_t root_dev,
+		     struct err *err)
 {
 	struct journal_node in;
 	struct node_key key;
@@ -62,6 +68,8 @@ static int read_node(struct share *share, const uint8_t *body, size_t length, st
 	if (in.id < NODE_FIRST || in.id == UINT64_MAX || in.place > NODE_GONE)
 		return bad(err, "a node's id or place");
 	key = key_of(&in);
+	if (key.dev == root_dev)
+		key.dev = share->root->key.dev;
 	node = node_by_id(&share->nodes, in.id);
 	if (!node)
 		node = node_add(&share->nodes, in.id, &key);
@@ -97,7 +105,8 @@ static int read_gone(struct share *share, const uint8_t *body, size_t length, st
 	return 0;
 }
 
-static int read_start(struct share *share, const uint8_t *body, size_t length, struct err *err)
+static int read_start(struct share *share, const uint8_t *body, size_t length,
+		      uint64_t *ret_root_dev, struct err *err)
 {
 	struct journal_start in;
 
@@ -106,6 +115,7 @@ static int read_start(struct share *share, const uint8_t *body, size_t length, s
 	memcpy(&in, body, sizeof(in));
 	if (in.version != JOURNAL_VERSION)
 		return bad(err, "its version");
+	*ret_root_dev = in.root_dev;
 	share_forget_all(share);
 	if (in.next_id > share->nodes.next_id && in.next_id < UINT64_MAX / 2)
 		share->nodes.next_id = in.next_id;
@@ -125,7 +135,8 @@ static int read_reply(struct share *share, const uint8_t *body, size_t length, s
 	return 0;
 }
 
-static int read_records(struct share *share, struct reader reader, struct err *err)
+static int read_records(struct share *share, struct reader reader, uint64_t *ret_root_dev,
+			struct err *err)
 {
 	struct journal_record record;
 	const uint8_t *body;
@@ -134,10 +145,10 @@ static int read_records(struct share *share, struct reader reader, struct err *e
 	while (r == 0 && next(&reader, &record, &body)) {
 		switch (record.type) {
 		case JOURNAL_START:
-			r = read_start(share, body, record.length, err);
+			r = read_start(share, body, record.length, ret_root_dev, err);
 			break;
 		case JOURNAL_NODE:
-			r = read_node(share, body, record.length, err);
+			r = read_node(share, body, record.length, *ret_root_dev, err);
 			break;
 		case JOURNAL_GONE:
 			r = read_gone(share, body, record.length, err);
@@ -180,21 +191,63 @@ static int place_node(struct share *share, const uint8_t *body, size_t length, s
 	return 0;
 }
 
-static int place_nodes(struct share *share, struct reader reader, struct err *err)
+/* Only what follows the last start counts. */
+static struct reader last_start(struct reader reader)
 {
 	struct journal_record record;
 	const uint8_t *body;
 	struct reader from = reader;
-	int r = 0;
 
-	/* Only what follows the last start counts. */
 	while (next(&reader, &record, &body))
 		if (record.type == JOURNAL_START)
 			from = reader;
-	while (r == 0 && next(&from, &record, &body))
+	return from;
+}
+
+static int place_nodes(struct share *share, struct reader reader, struct err *err)
+{
+	struct journal_record record;
+	const uint8_t *body;
+	int r = 0;
+
+	while (r == 0 && next(&reader, &record, &body))
 		if (record.type == JOURNAL_NODE)
 			r = place_node(share, body, record.length, err);
 	return r;
+}
+
+static void look_for_device(struct share *share, struct node *node)
+{
+	auto_locate struct locate at = LOCATE_INIT;
+	struct os_stat stat;
+	struct node_key found;
+	struct node_key other;
+
+	if (locate_node(share, node, &at) < 0 || os_stat_at(at.dir, at.name, &stat) < 0)
+		return;
+	found = node_key_of(&stat);
+	other = found;
+	other.dev = node->key.dev;
+	if (node_key_equal(&other, &node->key))
+		node_set_key(&share->nodes, node, &found);
+}
+
+static void look_for_devices(struct share *share, struct reader reader, uint64_t root_dev)
+{
+	struct journal_record record;
+	const uint8_t *body;
+
+	while (next(&reader, &record, &body)) {
+		struct journal_node in;
+		struct node *node;
+
+		if (record.type != JOURNAL_NODE)
+			continue;
+		memcpy(&in, body, sizeof(in));
+		node = in.dev == root_dev ? NULL : node_by_id(&share->nodes, in.id);
+		if (node)
+			look_for_device(share, node);
+	}
 }
 
 int share_load(struct share *share, const void *bytes, size_t length, struct err *err)
@@ -203,15 +256,19 @@ int share_load(struct share *share, const void *bytes, size_t length, struct err
 	struct reader first = reader;
 	struct journal_record record;
 	const uint8_t *body;
+	uint64_t root_dev = 0;
 	int r = 0;
 
 	if (length > 0 && (!next(&first, &record, &body) || record.type != JOURNAL_START))
 		r = bad(err, "its beginning");
 	if (r == 0)
-		r = read_records(share, reader, err);
+		r = read_records(share, reader, &root_dev, err);
+	reader = last_start(reader);
 	if (r == 0)
 		r = place_nodes(share, reader, err);
-	if (r < 0)
+	if (r == 0)
+		look_for_devices(share, reader, root_dev);
+	else
 		share_forget_all(share);
 	orphan_sweep(share);
 	/* Nobody watched in between. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAGIC	    0x6478766d73617631ULL /* "dxvmsav1": another layout has another number */
+#define MAGIC	    0x6478766d73617632ULL /* "dxvmsav2": another layout has another number */
 #define MACHINE_MAX 65536
 #define NS_PER_S    1000000000u
 
@@ -20,7 +20,8 @@ static int write_bytes(struct buf *buf, const uint8_t bytes[16])
 
 static int write_file_id(struct buf *buf, const struct saved_file_id *id)
 {
-	return msg_write_u64(buf, id->device) < 0 || msg_write_u64(buf, id->inode) < 0 ||
+	return msg_write_u64(buf, id->file.device) < 0 || msg_write_u64(buf, id->file.inode) < 0 ||
+		       msg_write_u64(buf, id->file.born_ns) < 0 ||
 		       msg_write_u64(buf, id->size) < 0 || msg_write_u64(buf, id->mtime_ns) < 0
 		   ? -1
 		   : 0;
@@ -38,8 +39,9 @@ static int write_blob(struct buf *buf, const struct saved_blob *blob)
 
 static void read_file_id(struct msg_reader *reader, struct saved_file_id *ret_id)
 {
-	ret_id->device = msg_read_u64(reader);
-	ret_id->inode = msg_read_u64(reader);
+	ret_id->file.device = msg_read_u64(reader);
+	ret_id->file.inode = msg_read_u64(reader);
+	ret_id->file.born_ns = msg_read_u64(reader);
 	ret_id->size = msg_read_u64(reader);
 	ret_id->mtime_ns = msg_read_u64(reader);
 }
@@ -132,14 +134,14 @@ void saved_manifest_done(struct saved_manifest *manifest)
 
 void saved_file_identify(int dir, const char *name, struct saved_file_id *ret_id)
 {
+	struct file_id file;
 	struct stat st;
 
-	*ret_id = (struct saved_file_id){0};
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	*ret_id = (struct saved_file_id){.size = 0};
+	if (file_id_get(dir, name, &file) < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	*ret_id = (struct saved_file_id){
-	    .device = st.st_dev,
-	    .inode = st.st_ino,
+	    .file = file,
 	    .size = (uint64_t)st.st_size,
 	    .mtime_ns = (uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec,
 	};
@@ -147,6 +149,6 @@ void saved_file_identify(int dir, const char *name, struct saved_file_id *ret_id
 
 bool saved_file_same(const struct saved_file_id *a, const struct saved_file_id *b)
 {
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	return file_id_equal(&a->file, &b->file) && a->size == b->size &&
 	       a->mtime_ns == b->mtime_ns;
 }

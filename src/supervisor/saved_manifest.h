@@ -4,6 +4,7 @@
  * what would be started now, never executed. Signed, bounded, read with the wire's checked reader.
  */
 #include "base/err.h"
+#include "project/file_id.h"
 #include "vm/vm.h"
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@
 
 /* Which file exactly, and untouched since. All zero: none. */
 struct saved_file_id {
-	uint64_t device, inode, size, mtime_ns;
+	struct file_id file;
+	uint64_t size, mtime_ns;
 };
 
 /* Memory that lies in a file of its own. */

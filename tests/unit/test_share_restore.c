@@ -2,6 +2,7 @@
 #include "unit/share_rig.h"
 
 #include "base/mem.h"
+#include "share/journal.h"
 #include "unit/test.h"
 
 #include <errno.h>
@@ -175,6 +176,58 @@ static void what_was_done_but_not_noted_is_no_error_the_second_time(void)
 	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "to"), -ENOENT);
 }
 
+/* As it would have been written when the file systems had other device numbers. */
+static void renumber(struct buf *memory, uint64_t root_dev, uint64_t dev)
+{
+	uint8_t *at = (uint8_t *)(uintptr_t)buf_data(memory);
+	const uint8_t *end = at + buf_length(memory);
+	struct journal_record record;
+
+	for (; at < end; at += sizeof(record) + ((record.length + 7) & ~7u)) {
+		memcpy(&record, at, sizeof(record));
+		if (record.type == JOURNAL_START)
+			memcpy(at + sizeof(record) + offsetof(struct journal_start, root_dev),
+			       &root_dev, sizeof(root_dev));
+		else if (record.type == JOURNAL_NODE)
+			memcpy(at + sizeof(record) + offsetof(struct journal_node, dev), &dev,
+			       sizeof(dev));
+	}
+}
+
+/* After a reboot of the host, or from another loop device: of the share's own file system, and of
+ * one that is mounted in it or keeps the orphans. */
+static void device_numbers_may_change_between_two_processes(void)
+{
+	static const uint64_t devs[] = {12345, 54321};
+
+	for (size_t i = 0; i < ARRAY_SIZE(devs); i++) {
+		auto_share_rig struct share_rig rig;
+		auto_buf struct buf memory;
+		char bytes[256] = {0};
+		uint64_t d;
+		uint64_t f;
+		uint64_t gone;
+
+		share_rig_init(&rig);
+		buf_init(&memory, 1 << 20);
+		CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "d", DIR_MODE, &d), 0);
+		CHECK_INT(share_rig_make(&rig, d, "f", FILE_MODE, &f), 0);
+		CHECK_INT(share_rig_write(&rig, f, 0, "kept"), 0);
+		CHECK_INT(share_rig_make(&rig, d, "gone", FILE_MODE, &gone), 0);
+		CHECK_INT(share_rig_write(&rig, gone, 0, "gone"), 0);
+		CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, d, "gone"), 0);
+		keep(&rig, &memory);
+		renumber(&memory, devs[0], devs[i]);
+		CHECK_INT(go_on(&rig, &memory), 0);
+		CHECK_INT(share_rig_read(&rig, f, 0, bytes), 4);
+		CHECK_STR(bytes, "kept");
+		CHECK_INT(share_rig_read(&rig, gone, 0, bytes), 4);
+		CHECK_STR(bytes, "gone");
+		CHECK_INT(share_rig_node(&rig, "d/f"), f);
+		CHECK_INT(share_rig_node(&rig, "d"), d);
+	}
+}
+
 static void a_memory_cut_anywhere_is_a_state_of_the_past_or_refused(void)
 {
 	auto_share_rig struct share_rig rig;
@@ -226,5 +279,6 @@ TEST_MAIN(TEST(ids_places_and_orphans_outlive_the_process),
 	  TEST(a_snapshot_says_what_the_journal_said), TEST(lookups_are_counted_across_processes),
 	  TEST(an_answer_that_was_noted_is_given_again),
 	  TEST(what_was_done_but_not_noted_is_no_error_the_second_time),
+	  TEST(device_numbers_may_change_between_two_processes),
 	  TEST(a_memory_cut_anywhere_is_a_state_of_the_past_or_refused),
 	  TEST(a_memory_with_any_byte_changed_does_no_harm))
