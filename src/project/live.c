@@ -28,11 +28,13 @@ int live_write(int lock, const char *socket, struct err *err)
 {
 	auto_free char *text = xasprintf("pid %ld\nsocket %s\n", (long)getpid(), socket);
 
-	/* Written in place: the lock is on this very file. A reader that catches half of it finds
-	 * no socket line and looks again. */
+	/* Written in place: the lock is on this very file. Over what is there, and cut behind it:
+	 * on a full disk there is no other room. A reader that catches half of it finds no socket
+	 * line, or none that answers, and looks again. */
 	if (lseek(lock, 0, SEEK_SET) < 0)
 		return err_sys(err, LOCK_NAME);
-	if (file_set_size(lock, 0, err) < 0 || file_write_all(lock, text, strlen(text), err) < 0)
+	if (file_write_all(lock, text, strlen(text), err) < 0 ||
+	    file_set_size(lock, (off_t)strlen(text), err) < 0)
 		return err_wrap(err, LOCK_NAME);
 	return 0;
 }

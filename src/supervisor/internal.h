@@ -121,12 +121,16 @@ extern const struct control_host lifecycle_control_host;
 /* suspend.c */
 void suspend_init(struct supervisor *s);
 void suspend_done(struct supervisor *s);
-/* ERR_UNSUPPORTED, ERR_BUSY: not this VM, not now. */
+/* ERR_UNSUPPORTED, ERR_AGAIN: not this VM, not now. */
 int suspend_begin(struct supervisor *s, struct err *err);
 /* Somebody wants the guest, whatever state it is in. */
 void suspend_wanted(struct supervisor *s);
 void suspend_at_rest(struct supervisor *s, const char *failure);
+/* The guest is ready: does what was wanted of it meanwhile. True: it ends again. */
+bool suspend_ready(struct supervisor *s);
 void suspend_saved(void *ctx, const struct err *failure);
+/* The guest stands still, because the host's disk is full. */
+void suspend_stalled(struct supervisor *s);
 /* The machine is gone in STATE_SUSPENDING. False: it was not us. */
 bool suspend_gone(struct supervisor *s);
 

@@ -113,7 +113,8 @@ static void on_limit_power(uv_timer_t *timer)
 
 void lifecycle_stop(struct supervisor *s)
 {
-	if (s->state == STATE_SUSPENDING || s->state == STATE_SAVING) {
+	/* A guest that is on its way out of memory or into it can be asked when it runs. */
+	if (s->state == STATE_SUSPENDING || s->state == STATE_SAVING || s->suspend.resuming) {
 		s->suspend.stop = true;
 		suspend_wanted(s);
 		return;
@@ -170,9 +171,7 @@ static void on_ready(void *ctx)
 	control_resumed(s->control, s->suspend.resuming);
 	resume_ready(s);
 	control_ready(s->control, NULL);
-	if (s->suspend.stop)
-		lifecycle_stop(s);
-	else if (s->settings.guest->boots_itself)
+	if (!suspend_ready(s) && s->settings.guest->boots_itself)
 		update_offer(agent_link_mux(s->agent));
 }
 
@@ -312,8 +311,19 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	lifecycle_finish(s, wanted ? NULL : exit->text, "the VM was stopped");
 }
 
-static const struct vm_events vm_events = {
-    .notice = on_notice, .saved = suspend_saved, .loaded = resume_loaded, .gone = on_gone};
+static void on_stalled(void *ctx, bool stalled)
+{
+	struct supervisor *s = ctx;
+
+	if (stalled)
+		suspend_stalled(s);
+}
+
+static const struct vm_events vm_events = {.notice = on_notice,
+					   .stalled = on_stalled,
+					   .saved = suspend_saved,
+					   .loaded = resume_loaded,
+					   .gone = on_gone};
 
 void lifecycle_link_agent(struct supervisor *s, int fd, bool resumed)
 {
@@ -353,7 +363,7 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	if (m->accel_reason[0])
 		control_note(s->control, m->accel_reason);
 	control_progress(s->control, resuming ? "resuming the VM" : "starting the VM");
-	if (!resuming && m->ops->save && saved_generation_renew(s->data_dir, err) < 0)
+	if (!resuming && m->ops->save && saved_state_void(s->data_dir, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);
 	if (m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
 		return -1;

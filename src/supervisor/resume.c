@@ -173,6 +173,10 @@ static void boot(struct supervisor *s)
 
 	refuse(s, s->suspend.failure);
 	lifecycle_drop_machine(s);
+	if (s->suspend.stop || s->suspend.leaving) { /* then there is nothing to boot for */
+		lifecycle_finish(s, NULL, "the VM was stopped");
+		return;
+	}
 	if (s->state != STATE_STARTING)
 		supervisor_set_state(s, STATE_STARTING);
 	if (lifecycle_start(s, &err) < 0) {
@@ -269,11 +273,9 @@ void resume_loaded(void *ctx, const struct err *failure)
 
 	if (!s->suspend.resuming || s->state >= STATE_STOPPING)
 		return;
-	/* The new generation is what makes it void; removing it only gives back the room. */
 	if (failure) {
 		resume_failed(s, failure->text);
-	} else if (saved_generation_renew(s->data_dir, &err) < 0 ||
-		   saved_state_remove(s->data_dir, &err) < 0) {
+	} else if (saved_state_void(s->data_dir, &err) < 0) {
 		resume_failed(s, err.text);
 	} else {
 		log_info("resume", "the guest goes on after %.2f s", seconds_since_start(s));

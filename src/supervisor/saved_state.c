@@ -21,7 +21,7 @@
 
 /* -- generation -- */
 
-int saved_generation_renew(int data_dir, struct err *err)
+static int renew_generation(int data_dir, struct err *err)
 {
 	uint8_t generation[16];
 
@@ -42,6 +42,25 @@ static int read_generation(int data_dir, uint8_t ret_generation[16], struct err 
 		return err_set(err, ERR_INVALID, GENERATION_NAME " is damaged");
 	memcpy(ret_generation, text, 16);
 	return 0;
+}
+
+/* Without one nothing that was saved fits: what is saved next makes it. */
+static int drop_generation(int data_dir, struct err *err)
+{
+	if (file_remove(data_dir, GENERATION_NAME, err) < 0)
+		return -1;
+	return file_sync(data_dir, GENERATION_NAME, err);
+}
+
+static int have_generation(int data_dir, uint8_t ret_generation[16], struct err *err)
+{
+	struct err missing = ERR_INIT;
+
+	if (read_generation(data_dir, ret_generation, &missing) == 0)
+		return 0;
+	if (renew_generation(data_dir, err) < 0)
+		return -1;
+	return read_generation(data_dir, ret_generation, err);
 }
 
 static void identify_files(int data_dir, struct saved_manifest *ret_manifest)
@@ -110,7 +129,7 @@ static int write_all(int data_dir, int dir, const struct identity *identity,
 
 	if (size_of(memory->state, "the machine's state", &state_bytes, err) < 0 ||
 	    size_of(memory->share, "the share's state", &share_bytes, err) < 0 ||
-	    read_generation(data_dir, manifest->generation, err) < 0 ||
+	    have_generation(data_dir, manifest->generation, err) < 0 ||
 	    write_blob(dir, SAVED_DEVICES, memory->state, state_bytes, &manifest->state, cancel,
 		       err) < 0 ||
 	    write_blob(dir, SAVED_SHARE, memory->share, share_bytes, &manifest->share, cancel,
@@ -253,7 +272,29 @@ int saved_state_remove(int data_dir, struct err *err)
 	return 0;
 }
 
+int saved_state_void(int data_dir, struct err *err)
+{
+	struct err full = ERR_INIT;
+
+	/* In this order: on a full disk the first makes room for the second. */
+	if (saved_state_remove(data_dir, err) < 0)
+		return -1;
+	return renew_generation(data_dir, &full) < 0 ? drop_generation(data_dir, err) : 0;
+}
+
 /* -- the host -- */
+
+int saved_sync(int dir, struct err *err)
+{
+#ifdef __linux__
+	return syncfs(dir) < 0 ? err_sys(err, "sync") : 0;
+#else
+	(void)dir;
+	(void)err;
+	sync();
+	return 0;
+#endif
+}
 
 char *saved_processor(void)
 {

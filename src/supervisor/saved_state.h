@@ -22,8 +22,9 @@ struct saved_memory {
 	uint64_t ram_bytes;
 };
 
-/* In manifest: machine, processor, boot_nonce are given; the rest is filled in. ERR_CANCELLED when
- * *cancel became true. After any failure nothing is left. */
+/* In manifest: machine, processor, boot_nonce are given; the rest is filled in. What the guest has
+ * written to the shared directories must be on stable storage before (saved_sync). ERR_CANCELLED
+ * when *cancel became true. After any failure nothing is left. */
 int saved_state_write(int data_dir, const struct identity *identity,
 		      const struct saved_memory *memory, struct saved_manifest *manifest,
 		      const atomic_bool *cancel, struct err *err);
@@ -41,8 +42,12 @@ int saved_state_read(int data_dir, const struct saved_manifest *manifest,
 /* Synced: after this no power cut brings it back. What is not there is no error. */
 int saved_state_remove(int data_dir, struct err *err);
 
-/* A machine is about to run on the disk. */
-int saved_generation_renew(int data_dir, struct err *err);
+/* A machine is about to run on the disk: what was saved before, and every copy of it, is void for
+ * good. Needs no room on the disk. */
+int saved_state_void(int data_dir, struct err *err);
+
+/* All that was written to the file system this directory is on. */
+int saved_sync(int dir, struct err *err);
 
 /* What guest code under KVM may have found out of this processor. The caller's. */
 char *saved_processor(void);

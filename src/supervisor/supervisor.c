@@ -24,7 +24,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 	/* A host that shuts down is no reason to lose what runs in the VM. */
 	s->suspend.leaving = true;
-	if (suspend_begin(s, &err) == 0) {
+	if (s->suspend.resuming || suspend_begin(s, &err) == 0) {
 		log_info("signal", "%s: suspending the VM", strsignal(signum));
 		return;
 	}

@@ -14,6 +14,7 @@
  */
 #include "supervisor/internal.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -81,12 +82,43 @@ static void go_on_from_memory(struct supervisor *s)
 	s->started_ms = uv_now(&s->loop);
 	supervisor_set_state(s, STATE_STARTING);
 	if (lifecycle_start(s, &err) < 0) {
+		(void)err_wrap(&err,
+			       "the VM cannot go on; what ran in it is lost, its disk is not");
 		log_error("suspend", "%s", err.text);
 		lifecycle_finish(s, err.text, "");
 	}
 }
 
+bool suspend_ready(struct supervisor *s)
+{
+	struct err err = ERR_INIT;
+
+	if (s->suspend.stop || (s->suspend.leaving && suspend_begin(s, &err) < 0))
+		lifecycle_stop(s);
+	return s->state != STATE_READY;
+}
+
 /* -- 4: to disk -- */
+
+/* A directory that is not there any more has nothing to be lost. */
+static int sync_dir(const char *path, struct err *err)
+{
+	auto_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir < 0 || saved_sync(dir, err) == 0 ? 0 : err_wrap(err, "%s", path);
+}
+
+/* What the guest wrote there is written for it: it will not do so again. Beside the data directory's
+ * own there lies what it removed and still has open. */
+static int sync_shares(const struct supervisor *s, struct err *err)
+{
+	if (sync_dir(s->project.root, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->shares.count; i++)
+		if (!s->shares.entries[i].read_only && sync_dir(s->shares.entries[i].path, err) < 0)
+			return -1;
+	return saved_sync(s->data_dir, err);
+}
 
 static void save_work(uv_work_t *work)
 {
@@ -99,8 +131,10 @@ static void save_work(uv_work_t *work)
 	    .ram_bytes = s->settings.mem,
 	};
 
-	u->result = saved_state_write(s->data_dir, &s->identity, &memory, &u->manifest, &u->cancel,
-				      &u->err);
+	u->result = sync_shares(s, &u->err);
+	if (u->result == 0)
+		u->result = saved_state_write(s->data_dir, &s->identity, &memory, &u->manifest,
+					      &u->cancel, &u->err);
 }
 
 static void after_save(uv_work_t *work, int status)
@@ -232,12 +266,18 @@ static void on_at_rest(uv_timer_t *timer)
 	}
 }
 
+/* Why it will not be suspended although it comes to rest; the first reason counts. */
+static void fail(struct supervisor *s, const char *why)
+{
+	if (why && !s->suspend.failure)
+		s->suspend.failure = xstrdup(why);
+}
+
 void suspend_at_rest(struct supervisor *s, const char *failure)
 {
 	if (s->state != STATE_SUSPENDING)
 		return;
-	free(s->suspend.failure);
-	s->suspend.failure = failure ? xstrdup(failure) : NULL;
+	fail(s, failure);
 	/* Not from inside its link. */
 	supervisor_set_limit(s, 0, on_at_rest);
 }
@@ -250,6 +290,20 @@ static void on_power_limit(uv_timer_t *timer)
 		s->vm->ops->kill(s->vm);
 }
 
+static void on_rest_limit(uv_timer_t *timer);
+
+/* It cannot write what it has to. As soon as it can, it goes on. */
+void suspend_stalled(struct supervisor *s)
+{
+	if (s->state != STATE_SUSPENDING)
+		return;
+	auto_free char *text = xasprintf("the VM is not suspended: %s", lifecycle_paused(s));
+
+	fail(s, lifecycle_paused(s));
+	control_suspend_failed(s->control, text);
+	supervisor_set_limit(s, REST_LIMIT_MS, on_rest_limit);
+}
+
 static void on_rest_limit(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
@@ -257,7 +311,7 @@ static void on_rest_limit(uv_timer_t *timer)
 
 	/* What it has to write is worth waiting for, unless nobody can. */
 	if (lifecycle_paused(s) && !s->suspend.leaving) {
-		supervisor_set_limit(s, REST_LIMIT_MS, on_rest_limit);
+		suspend_stalled(s);
 		return;
 	}
 	log_error("suspend", "%s", why);
@@ -283,6 +337,7 @@ int suspend_begin(struct supervisor *s, struct err *err)
 	u->began_ms = uv_now(&s->loop);
 	u->wanted = false;
 	u->taken = false;
+	free(take_ptr(&u->failure));
 	supervisor_set_state(s, STATE_SUSPENDING);
 	control_not_ready(s->control);
 	control_turn_out(s->control, "the VM is being suspended; `dxvm` goes on with it");

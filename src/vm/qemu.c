@@ -141,10 +141,18 @@ static void on_qmp_closed(void *ctx, const struct err *why)
 
 /* -- stops we did not ask for -- */
 
-static void notice(struct qemu *q, const char *text)
+static void set_stalled(struct qemu *q, bool stalled)
 {
+	if (q->disk_full == stalled)
+		return;
+	q->disk_full = stalled;
 	if (q->events->notice)
-		q->events->notice(q->ctx, text);
+		q->events->notice(
+		    q->ctx, stalled
+				? "the host's disk is full: the guest is paused until there is room"
+				: "there is room on the host's disk again: the guest goes on");
+	if (q->events->stalled)
+		q->events->stalled(q->ctx, stalled);
 }
 
 /* Best effort: what cannot be sent shows as the end of the link. */
@@ -169,10 +177,7 @@ static void on_stop_status(void *ctx, const struct qmp_data *data, const struct 
 		fail(q, q->kvm ? "KVM stopped the guest with an internal error"
 			       : "QEMU stopped the guest with an internal error");
 	} else if (strcmp(status, "io-error") == 0) {
-		if (!q->disk_full)
-			notice(q, "the host's disk is full: the guest is paused until there is "
-				  "room");
-		q->disk_full = true;
+		set_stalled(q, true);
 		(void)uv_timer_start(&q->retry, on_retry, RETRY_MS, 0);
 	}
 }
@@ -183,10 +188,8 @@ static void on_resume_status(void *ctx, const struct qmp_data *data, const struc
 {
 	struct qemu *q = ctx;
 
-	if (error || strcmp(qmp_string(data, "status"), "running") != 0 || !q->disk_full)
-		return;
-	q->disk_full = false;
-	notice(q, "there is room on the host's disk again: the guest goes on");
+	if (!error && strcmp(qmp_string(data, "status"), "running") == 0)
+		set_stalled(q, false);
 }
 
 static void on_resumed(uv_timer_t *timer)

@@ -62,6 +62,8 @@ struct vm_events {
 	/* Something people should know that is not the end, one line: the guest is paused because
 	 * the host's disk is full, or goes on. May be NULL. */
 	void (*notice)(void *ctx, const char *text);
+	/* The same for whoever waits for the guest. May be NULL. */
+	void (*stalled)(void *ctx, bool stalled);
 	/* The answer to `save`: NULL when the state is complete; the machine ends then, and `gone`
 	 * follows. Else the guest goes on running. */
 	void (*saved)(void *ctx, const struct err *failure);
