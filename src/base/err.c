@@ -10,7 +10,7 @@
 static const int exit_status[] = {
     [ERR_NONE] = 0,	   [ERR_SYSTEM] = 125,	    [ERR_USAGE] = 2,	   [ERR_INVALID] = 125,
     [ERR_NOT_FOUND] = 125, [ERR_EXISTS] = 125,	    [ERR_BUSY] = 125,	   [ERR_PROTOCOL] = 125,
-    [ERR_GUEST] = 125,	   [ERR_UNSUPPORTED] = 125, [ERR_CANCELLED] = 130,
+    [ERR_GUEST] = 125,	   [ERR_UNSUPPORTED] = 125, [ERR_CANCELLED] = 130, [ERR_AGAIN] = 125,
 };
 _Static_assert(sizeof(exit_status) / sizeof(exit_status[0]) == ERR_COUNT, "one status a code");
 

@@ -21,6 +21,7 @@ enum err_code {
 	ERR_GUEST,	 /* the guest said no */
 	ERR_UNSUPPORTED, /* not possible on this host */
 	ERR_CANCELLED,	 /* the user interrupted it */
+	ERR_AGAIN,	 /* not in this moment, and nothing was begun: the same may work now */
 	ERR_COUNT,
 };
 

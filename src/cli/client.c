@@ -24,6 +24,7 @@
 
 struct client {
 	int fd;
+	pid_t pid;
 	struct mux *mux;
 	struct progress *progress; /* where PROGRESS and NOTE go; NULL: nowhere */
 	uint32_t last_request;
@@ -31,6 +32,7 @@ struct client {
 	uint32_t reply_code;
 	struct buf reply;
 	char *goaway;
+	uint32_t goaway_code;
 };
 
 static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *payload, size_t length)
@@ -63,9 +65,9 @@ static void on_goaway(void *ctx, uint32_t code, const char *text)
 {
 	struct client *client = ctx;
 
-	(void)code;
 	free(client->goaway);
 	client->goaway = xstrdup(text);
+	client->goaway_code = code;
 }
 
 static const struct mux_events client_events = {
@@ -74,12 +76,13 @@ static const struct mux_events client_events = {
     .goaway = on_goaway,
 };
 
-static struct client *client_new(int fd)
+static struct client *client_new(int fd, pid_t pid)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 	struct mux_hello hello = {.program = "dxvm " DXVM_VERSION};
 
 	client->fd = fd;
+	client->pid = pid;
 	client->mux = mux_new(MUX_HOST, &client_events, client);
 	buf_init(&client->reply, PROTO_MESSAGE_MAX);
 	mux_start(client->mux, &hello, false);
@@ -107,6 +110,11 @@ bool client_was_sent_away(const struct client *client)
 	return client->goaway != NULL;
 }
 
+pid_t client_pid(const struct client *client)
+{
+	return client->pid;
+}
+
 struct mux *client_mux(struct client *client)
 {
 	return client->mux;
@@ -122,9 +130,14 @@ short client_interest(const struct client *client)
 	return mux_has_output(client->mux) ? POLLIN | POLLOUT : POLLIN;
 }
 
+static enum err_code code_of(uint32_t code)
+{
+	return code == PROTO_AGAIN ? ERR_AGAIN : ERR_GUEST;
+}
+
 static int connection_lost(const struct client *client, const char *why, struct err *err)
 {
-	return err_set(err, ERR_GUEST,
+	return err_set(err, code_of(client->goaway_code),
 		       "the connection to the VM was lost: %s; `dxvm logs` may tell more",
 		       client->goaway ? client->goaway : why);
 }
@@ -192,7 +205,8 @@ int client_explain_loss(struct client *client, struct err *err)
 		if (step(client, (int)left, err) < 0)
 			return -1;
 	return client->goaway
-		   ? err_set(err, ERR_GUEST, "%s; `dxvm logs` may tell more", client->goaway)
+		   ? err_set(err, code_of(client->goaway_code), "%s; `dxvm logs` may tell more",
+			     client->goaway)
 		   : err_set(err, ERR_GUEST, "the guest ended the session without a status");
 }
 
@@ -209,7 +223,8 @@ int client_call(struct client *client, enum proto_what what, struct buf *ret_pay
 			progress_tick(client->progress);
 	}
 	if (client->reply_code != PROTO_OK)
-		return err_set(err, ERR_GUEST, "%.*s", (int)buf_length(&client->reply),
+		return err_set(err, code_of(client->reply_code), "%.*s",
+			       (int)buf_length(&client->reply),
 			       (const char *)buf_data(&client->reply));
 	if (ret_payload)
 		(void)buf_append(ret_payload, buf_data(&client->reply), buf_length(&client->reply));
@@ -224,7 +239,7 @@ static int shake_hands(struct client *client, struct err *err)
 	return 0;
 }
 
-int client_dial(const char *path, struct client **ret_client, struct err *err)
+int client_dial(const char *path, pid_t pid, struct client **ret_client, struct err *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -233,7 +248,7 @@ int client_dial(const char *path, struct client **ret_client, struct err *err)
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_sys(err, "connect to %s", path);
-	client = client_new(take_fd(&fd));
+	client = client_new(take_fd(&fd), pid);
 	if (shake_hands(client, err) < 0)
 		return -1;
 	*ret_client = take_ptr(&client);

@@ -11,13 +11,14 @@
 #include "wire/mux.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct client;
 struct progress;
 
-/* Connects to a supervisor's socket and waits for its HELLO. A supervisor that is leaving closes
- * before that: an error like any other, look again. */
-int client_dial(const char *path, struct client **ret_client, struct err *err);
+/* Connects to the socket of the supervisor of that pid and waits for its HELLO. A supervisor that is
+ * leaving closes before that: an error like any other, look again. */
+int client_dial(const char *path, pid_t pid, struct client **ret_client, struct err *err);
 void client_close(struct client *client);
 
 static inline void cleanup_client(struct client **client)
@@ -27,7 +28,8 @@ static inline void cleanup_client(struct client **client)
 #define auto_client CLEANUP(cleanup_client)
 
 /* Sends a request on channel 0 and waits for its reply, whose payload is appended to ret_payload
- * (may be NULL). ERR_GUEST with the other side's text when the answer is no. */
+ * (may be NULL). ERR_GUEST with the other side's text when the answer is no, ERR_AGAIN when it is
+ * not now. */
 int client_call(struct client *client, enum proto_what what, struct buf *ret_payload,
 		struct err *err);
 
@@ -35,12 +37,14 @@ int client_call(struct client *client, enum proto_what what, struct buf *ret_pay
 void client_report_to(struct client *client, struct progress *progress);
 
 /* For a channel that ended without a word: waits for the supervisor to say why (a moment at most)
- * and makes an error of it. Always -1. */
+ * and makes an error of it: ERR_AGAIN if nothing was begun. Always -1. */
 int client_explain_loss(struct client *client, struct err *err);
 
 /* Whether the supervisor said that it is leaving, and why. */
 bool client_was_sent_away(const struct client *client);
 
+/* Of the supervisor it is connected to. */
+pid_t client_pid(const struct client *client);
 struct mux *client_mux(struct client *client);
 int client_fd(const struct client *client);
 short client_interest(const struct client *client); /* POLLIN, POLLOUT */

@@ -34,12 +34,35 @@ static int choose(const struct message_sessions *sessions, uint32_t *ret_id, str
 	return err_set(err, ERR_USAGE, "which one? `dxvm attach ID`");
 }
 
-static int run(const struct invocation *invocation, struct err *err)
+struct wish {
+	struct session_options session;
+	const struct project *project;
+	bool quiet;
+};
+
+static int work(struct client *client, void *ctx, struct err *err)
 {
 	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
+	struct wish *wish = ctx;
+	struct session_options *session = &wish->session;
+
+	if (sessions_fetch(client, &sessions, err) < 0 ||
+	    (!session->attach && choose(&sessions, &session->attach, err) < 0))
+		return -1;
+	if (!wish->quiet)
+		sessions_say_changed(&sessions, session->attach,
+				     fingerprint_project(wish->project->root));
+	return session_run(client, session, err);
+}
+
+static int run(const struct invocation *invocation, struct err *err)
+{
 	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
-	struct session_options session = {.tty = true};
+	struct wish wish = {
+	    .session = {.tty = true},
+	    .project = &project,
+	    .quiet = options_flag(&invocation->options, "quiet"),
+	};
 	const char *text = invocation->arguments[0];
 	uint64_t id = 0;
 
@@ -49,17 +72,11 @@ static int run(const struct invocation *invocation, struct err *err)
 		return err_set(err, ERR_USAGE,
 			       "\"%s\" is not the number of a session; `dxvm sessions` lists them",
 			       invocation->arguments[0]);
-	if (command_project(invocation, &project, err) < 0 || check_there(&project, err) < 0 ||
-	    enter_started(&project, command_progress(invocation), &client, err) < 0)
+	if (command_project(invocation, &project, err) < 0 || check_there(&project, err) < 0)
 		return -1;
-	session.attach = (uint32_t)id;
-	session.take = id != 0;
-	if (sessions_fetch(client, &sessions, err) < 0 ||
-	    (!session.attach && choose(&sessions, &session.attach, err) < 0))
-		return -1;
-	if (!options_flag(&invocation->options, "quiet"))
-		sessions_say_changed(&sessions, session.attach, fingerprint_project(project.root));
-	return session_run(client, &session, err);
+	wish.session.attach = (uint32_t)id;
+	wish.session.take = id != 0;
+	return enter_and(&project, command_progress(invocation), work, &wish, err);
 }
 
 const struct command cmd_attach = {

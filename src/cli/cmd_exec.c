@@ -21,21 +21,24 @@ static int choose_tty(const struct invocation *invocation, bool *ret_tty, struct
 	return 0;
 }
 
+static int work(struct client *client, void *ctx, struct err *err)
+{
+	return session_run(client, ctx, err);
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
 	auto_free char *cwd = NULL;
 	struct session_options session = {.arguments = invocation->arguments,
 					  .detach = PROTO_DETACH_COMMAND};
 
 	if (choose_tty(invocation, &session.tty, err) < 0 ||
-	    command_project(invocation, &project, err) < 0 ||
-	    enter_started(&project, command_progress(invocation), &client, err) < 0)
+	    command_project(invocation, &project, err) < 0)
 		return -1;
 	cwd = where_in_project(&project);
 	session.cwd = cwd;
-	return session_run(client, &session, err);
+	return enter_and(&project, command_progress(invocation), work, &session, err);
 }
 
 const struct command cmd_exec = {

@@ -29,7 +29,7 @@ static int run(const struct invocation *invocation, struct err *err)
 		return err_set(err, ERR_BUSY, "the VM is just being started; try again");
 	if (kill(live.pid, SIGKILL) < 0 && errno != ESRCH)
 		return err_sys(err, "kill its supervisor (pid %ld)", (long)live.pid);
-	return enter_wait_gone(&project, err);
+	return enter_wait_gone(&project, live.pid, err);
 }
 
 const struct command cmd_kill = {

@@ -34,10 +34,28 @@ static int say_what_it_takes(const struct project *project, struct progress *pro
 	return 0;
 }
 
+/* One that is being started, or comes back, is suspended when it is there. */
+static int suspend(const struct project *project, enum progress_mode mode, struct err *err)
+{
+	for (int attempt = 0;; attempt++) {
+		auto_client struct client *client = NULL;
+
+		if (enter_running(project, &client, err) < 0)
+			return -1;
+		if (enter_end(project, client, PROTO_SUSPEND, "suspending the VM", mode, err) == 0)
+			return 0;
+		if (err->code != ERR_AGAIN || attempt >= ENTER_AGAIN_MAX)
+			return -1;
+		if (enter_wait_ready(client, mode, err) < 0 &&
+		    (err->code != ERR_AGAIN ||
+		     enter_wait_gone(project, client_pid(client), err) < 0))
+			return -1;
+	}
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
 	struct progress progress;
 	struct timespec start;
 	int status;
@@ -45,17 +63,14 @@ static int run(const struct invocation *invocation, struct err *err)
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	if (command_project(invocation, &project, err) < 0)
 		return -1;
-	if (enter_running(&project, &client, err) < 0) {
-		if (err->code != ERR_NOT_FOUND)
-			return -1;
-		progress_init(&progress, command_progress(invocation));
+	status = suspend(&project, command_progress(invocation), err);
+	if (status < 0 && err->code != ERR_NOT_FOUND)
+		return -1;
+	progress_init(&progress, command_progress(invocation));
+	if (status < 0) {
 		progress_note(&progress, err->text);
 		return 0;
 	}
-	if (enter_end(&project, client, PROTO_SUSPEND, "suspending the VM",
-		      command_progress(invocation), err) < 0)
-		return -1;
-	progress_init(&progress, command_progress(invocation));
 	status = say_what_it_takes(&project, &progress, &start, err);
 	progress_done(&progress);
 	return status;

@@ -65,51 +65,69 @@ static bool any_shell_will_do(const struct options *options)
 	return terminal_present() && !options_flag(options, "new");
 }
 
-static int plain_shell(struct client *client, const char *cwd, bool quiet, struct err *err)
+/* What is wanted in the guest. */
+struct wish {
+	char *const *words;
+	const char *cwd;
+	struct sessions_enter enter;
+	bool shell;
+	bool any; /* one that is there already will do */
+};
+
+static int plain_shell(struct client *client, const struct wish *wish, struct err *err)
 {
 	char *const none[] = {NULL};
-	const struct session_options session = {
-	    .tty = terminal_present(), .arguments = none, .cwd = cwd, .detach = PROTO_DETACH_SHELL};
+	const struct session_options session = {.tty = terminal_present(),
+						.arguments = none,
+						.cwd = wish->cwd,
+						.detach = PROTO_DETACH_SHELL};
 
-	if (!quiet)
+	if (!wish->enter.quiet)
 		(void)fprintf(stderr, "dxvm: this guest has no dxvm-devbox: a plain shell\n");
 	return session_run(client, &session, err);
+}
+
+static int work(struct client *client, void *ctx, struct err *err)
+{
+	const struct wish *wish = ctx;
+	bool missing = false;
+	bool open = true;
+	int status = -1;
+	const struct session_options session = {
+	    .tty = terminal_present(),
+	    .arguments = wish->words,
+	    .cwd = wish->cwd,
+	    .ret_missing = wish->shell ? &missing : NULL,
+	    .detach = wish->shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
+	};
+
+	if (wish->any)
+		status = sessions_return(client, &wish->enter, &open, err);
+	if (open)
+		status = session_run(client, &session, err);
+	return missing ? plain_shell(client, wish, err) : status;
 }
 
 int devbox_run(const struct invocation *invocation, const char *verb, struct err *err)
 {
 	auto_project struct project project = {0};
-	auto_client struct client *client = NULL;
 	auto_free char *cwd = NULL;
 	char *flags[OPTIONS_MAX] = {NULL};
 	auto_free char **words = make_words(invocation, verb, flags);
-	const bool shell = strcmp(verb, "shell") == 0;
-	const bool quiet = options_flag(&invocation->options, "quiet");
-	bool missing = false;
-	bool open = true;
+	struct wish wish = {
+	    .words = words,
+	    .shell = strcmp(verb, "shell") == 0,
+	    .enter = {.quiet = options_flag(&invocation->options, "quiet")},
+	};
 	int status = -1;
 
+	wish.any = wish.shell && any_shell_will_do(&invocation->options);
 	if (command_project(invocation, &project, err) == 0 &&
-	    (!shell || install_offer(&project, command_progress(invocation), err) == 0) &&
-	    enter_started(&project, command_progress(invocation), &client, err) == 0) {
+	    (!wish.shell || install_offer(&project, command_progress(invocation), err) == 0)) {
 		cwd = where_in_project(&project);
-		const struct session_options session = {
-		    .tty = terminal_present(),
-		    .arguments = words,
-		    .cwd = cwd,
-		    .ret_missing = shell ? &missing : NULL,
-		    .detach = shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
-		};
-		const struct sessions_enter enter = {
-		    .environment = fingerprint_project(project.root),
-		    .quiet = quiet,
-		};
-		if (shell && any_shell_will_do(&invocation->options))
-			status = sessions_return(client, &enter, &open, err);
-		if (open)
-			status = session_run(client, &session, err);
-		if (missing)
-			status = plain_shell(client, cwd, quiet, err);
+		wish.cwd = cwd;
+		wish.enter.environment = fingerprint_project(project.root);
+		status = enter_and(&project, command_progress(invocation), work, &wish, err);
 	}
 	for (size_t i = 0; i < OPTIONS_MAX; i++)
 		free(flags[i]);

@@ -45,7 +45,7 @@ static int lock_or_connect(const struct project *project, int data_dir, int *ret
 		if (err->code != ERR_BUSY)
 			return err_wrap(err, "%s", project->data_dir);
 		if (live_read(data_dir, &live, err) == 0 && live.socket &&
-		    client_dial(live.socket, ret_client, err) == 0)
+		    client_dial(live.socket, live.pid, ret_client, err) == 0)
 			return 0;
 		/* It answers, and will not understand us later either. */
 		if (err->code == ERR_PROTOCOL)
@@ -197,6 +197,65 @@ static int wait_ready(struct client *client, enum progress_mode mode, bool *ret_
 	return status;
 }
 
+int enter_wait_ready(struct client *client, enum progress_mode mode, struct err *err)
+{
+	bool resumed;
+
+	return wait_ready(client, mode, &resumed, err);
+}
+
+/* Somebody else may have been quicker to start the next one. */
+static bool has_another(int data_dir, pid_t pid)
+{
+	auto_live struct live live = {0};
+	struct err ignored = ERR_INIT;
+
+	return live_read(data_dir, &live, &ignored) == 0 && live.pid > 0 && live.pid != pid;
+}
+
+static int wait_gone(const struct project *project, pid_t pid, int limit_ms,
+		     struct progress *progress, struct err *err)
+{
+	auto_close int data_dir = -1;
+	auto_close int lock = -1;
+
+	if (data_dir_open(project, &data_dir, NULL, err) < 0)
+		return -1;
+	for (int waited = 0; waited < limit_ms; waited += LOOK_AGAIN_MS) {
+		if (has_another(data_dir, pid) || live_take(data_dir, &lock, err) == 0)
+			return 0;
+		if (err->code != ERR_BUSY)
+			return -1;
+		if (progress && waited % 1000 == 0)
+			progress_tick(progress);
+		pause_ms(LOOK_AGAIN_MS);
+	}
+	return err_wrap(err, "the VM stopped, but its supervisor is still there");
+}
+
+int enter_wait_gone(const struct project *project, pid_t pid, struct err *err)
+{
+	return wait_gone(project, pid, GONE_LIMIT_MS, NULL, err);
+}
+
+/* The one that was there ends, as somebody wanted, or was too late: the next one lets us in. The end of
+ * one that was started for us counts. */
+static int may_try_again(const struct project *project, pid_t pid, bool started, int attempt,
+			 enum progress_mode mode, const struct err *why)
+{
+	struct err ignored = ERR_INIT;
+	struct progress progress;
+	int status;
+
+	if (started || attempt >= (why->code == ERR_AGAIN ? ENTER_AGAIN_MAX : 1))
+		return -1;
+	progress_init(&progress, mode);
+	progress_stage(&progress, why->text);
+	status = wait_gone(project, pid, LOOK_LIMIT_MS, &progress, &ignored);
+	progress_done(&progress);
+	return status;
+}
+
 static int enter(const struct project *project, bool previous, enum progress_mode mode,
 		 struct client **ret_client, struct err *err)
 {
@@ -207,16 +266,14 @@ static int enter(const struct project *project, bool previous, enum progress_mod
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	for (int attempt = 0;; attempt++) {
-		struct err gone = ERR_INIT;
-
 		if (reach(project, previous, &client, &started, err) < 0)
 			return -1;
 		if (wait_ready(client, mode, &resumed, err) == 0)
 			break;
-		/* It may have been leaving, suspended: then it is gone in a moment, and the next
-		 * one lets us in. What it said counts if it was started for us. */
+		pid_t pid = client_pid(client);
+
 		client_close(take_ptr(&client));
-		if (started || attempt > 0 || enter_wait_gone(project, &gone) < 0)
+		if (may_try_again(project, pid, started, attempt, mode, err) < 0)
 			return -1;
 	}
 	if (started && mode == PROGRESS_PEOPLE)
@@ -233,6 +290,22 @@ int enter_started(const struct project *project, enum progress_mode mode,
 	return enter(project, false, mode, ret_client, err);
 }
 
+int enter_and(const struct project *project, enum progress_mode mode,
+	      int (*work)(struct client *client, void *ctx, struct err *err), void *ctx,
+	      struct err *err)
+{
+	for (int attempt = 0;; attempt++) {
+		auto_client struct client *client = NULL;
+		int status;
+
+		if (enter(project, false, mode, &client, err) < 0)
+			return -1;
+		status = work(client, ctx, err);
+		if (status >= 0 || err->code != ERR_AGAIN || attempt >= ENTER_AGAIN_MAX)
+			return status;
+	}
+}
+
 int enter_previous(const struct project *project, enum progress_mode mode,
 		   struct client **ret_client, struct err *err)
 {
@@ -247,23 +320,6 @@ int enter_previous(const struct project *project, enum progress_mode mode,
 	return enter(project, true, mode, ret_client, err);
 }
 
-int enter_wait_gone(const struct project *project, struct err *err)
-{
-	auto_close int data_dir = -1;
-	auto_close int lock = -1;
-
-	if (data_dir_open(project, &data_dir, NULL, err) < 0)
-		return -1;
-	for (int waited = 0; waited < GONE_LIMIT_MS; waited += LOOK_AGAIN_MS) {
-		if (live_take(data_dir, &lock, err) == 0)
-			return 0;
-		if (err->code != ERR_BUSY)
-			return -1;
-		pause_ms(LOOK_AGAIN_MS);
-	}
-	return err_wrap(err, "the VM stopped, but its supervisor is still there");
-}
-
 int enter_end(const struct project *project, struct client *client, enum proto_what what,
 	      const char *stage, enum progress_mode mode, struct err *err)
 {
@@ -276,7 +332,7 @@ int enter_end(const struct project *project, struct client *client, enum proto_w
 	status = client_call(client, what, NULL, err);
 	/* One that ended before it was asked to stop is off, which is what was wanted. */
 	if (status == 0 || (what == PROTO_STOP && client_was_sent_away(client)))
-		status = enter_wait_gone(project, err);
+		status = enter_wait_gone(project, client_pid(client), err);
 	client_report_to(client, NULL);
 	progress_done(&progress);
 	return status;

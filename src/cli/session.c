@@ -397,6 +397,8 @@ static int open_channel(struct session *session, struct err *err)
 
 static int rejected_status(const struct session *session, struct err *err)
 {
+	if (session->reject_code == PROTO_AGAIN)
+		return err_set(err, ERR_AGAIN, "%s", session->reject_text);
 	if (session->options->attach && session->options->ret_missing) {
 		*session->options->ret_missing = true;
 		return 0;

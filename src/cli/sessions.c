@@ -83,7 +83,8 @@ static int take(const struct fetch *fetch, struct message_sessions *ret_sessions
 	if (fetch->code == PROTO_UNKNOWN)
 		return 0;
 	if (fetch->text)
-		return err_set(err, ERR_GUEST, "%s", fetch->text);
+		return err_set(err, fetch->code == PROTO_AGAIN ? ERR_AGAIN : ERR_GUEST, "%s",
+			       fetch->text);
 	if (!fetch->complete)
 		return err_set(err, ERR_GUEST, "the guest went away");
 	return message_sessions_decode(ret_sessions, buf_data(&fetch->bytes),

@@ -28,6 +28,7 @@ struct control {
 	bool ready;
 	bool resumed;
 	char *failure; /* why it will never be ready */
+	enum proto_reject failure_code;
 	char *progress;
 	char *notes[NOTES_MAX];	    /* the last ones, oldest first; NULL: none */
 	void (*drained)(void *ctx); /* set once finishing */
@@ -41,6 +42,7 @@ struct client {
 	uint32_t stop_request;
 	uint32_t suspend_request;
 	bool let_in; /* was told that the guest is ready */
+	bool opened; /* a channel, and so something may have begun there */
 };
 
 /* Those who wait for something are told what goes on. */
@@ -62,8 +64,8 @@ static void answer_ready(struct client *client)
 	if (client->ready_request == NO_REQUEST || (!control->ready && !failure))
 		return;
 	if (failure)
-		(void)mux_reply(link_mux(client->io), client->ready_request, PROTO_FAILED, failure,
-				strlen(failure));
+		(void)mux_reply(link_mux(client->io), client->ready_request, control->failure_code,
+				failure, strlen(failure));
 	else
 		(void)mux_reply(link_mux(client->io), client->ready_request, PROTO_OK, &resumed,
 				sizeof(resumed));
@@ -86,7 +88,9 @@ static void suspend(struct client *client, uint32_t id)
 	if (control->host->suspend(control->ctx, &err) == 0)
 		return;
 	client->suspend_request = NO_REQUEST;
-	(void)mux_reply(link_mux(client->io), id, PROTO_FAILED, err.text, strlen(err.text));
+	(void)mux_reply(link_mux(client->io), id,
+			err.code == ERR_AGAIN ? PROTO_AGAIN : PROTO_FAILED, err.text,
+			strlen(err.text));
 }
 
 static void answer_status(struct client *client, uint32_t id)
@@ -151,10 +155,12 @@ static void on_open(void *ctx, struct mux_channel *channel, uint16_t kind, uint3
 	struct mux *agent = client->control->host->agent(client->control->ctx);
 
 	log_debug("control", "a client opens a channel of kind %u", kind);
-	if (agent)
-		relay_start(agent, channel, kind, length, &client->control->sessions);
-	else
-		mux_reject(channel, PROTO_GONE, "the guest is not ready for sessions");
+	if (!agent) {
+		mux_reject(channel, PROTO_AGAIN, "the guest is not ready for sessions");
+		return;
+	}
+	client->opened = true;
+	relay_start(agent, channel, kind, length, &client->control->sessions);
 }
 
 static const struct mux_events client_events = {
@@ -265,12 +271,23 @@ void control_note(struct control *control, const char *text)
 	each_client(client, control) tell(client, PROTO_NOTE, text);
 }
 
-void control_ready(struct control *control, const char *failure)
+static void set_ready(struct control *control, enum proto_reject code, const char *failure)
 {
 	control->ready = !failure;
 	free(control->failure);
 	control->failure = failure ? xstrdup(failure) : NULL;
+	control->failure_code = code;
 	each_client(client, control) answer_ready(client);
+}
+
+void control_ready(struct control *control, const char *failure)
+{
+	set_ready(control, PROTO_FAILED, failure);
+}
+
+void control_leaving(struct control *control, const char *text)
+{
+	set_ready(control, PROTO_AGAIN, text);
 }
 
 void control_not_ready(struct control *control)
@@ -310,22 +327,23 @@ bool control_was_heard(const struct control *control)
 	return control->heard;
 }
 
-static void say_goaway(struct client *client, const char *text)
+static void say_goaway(struct client *client, enum proto_reject code, const char *text)
 {
 	if (client->stop_request != NO_REQUEST || client->suspend_request != NO_REQUEST)
 		return; /* it gets its answer when all is over */
-	mux_goaway(link_mux(client->io), PROTO_GONE, text);
+	mux_goaway(link_mux(client->io), code, text);
 	link_finish(client->io);
 }
 
 void control_goaway(struct control *control, const char *text)
 {
-	each_client(client, control) say_goaway(client, text);
+	each_client(client, control) say_goaway(client, PROTO_GONE, text);
 }
 
 void control_turn_out(struct control *control, const char *text)
 {
-	each_client(client, control) if (client->let_in) say_goaway(client, text);
+	each_client(client, control) if (client->let_in)
+	    say_goaway(client, client->opened ? PROTO_GONE : PROTO_AGAIN, text);
 }
 
 static void on_limit(uv_timer_t *timer)
@@ -346,7 +364,10 @@ void control_finish(struct control *control, uint64_t limit_ms, void (*drained)(
 		answer_done(client, client->stop_request);
 		answer_done(client, client->suspend_request);
 		/* Whoever is about to ask something. */
-		say_goaway(client, control->failure ? control->failure : "the VM ended");
+		say_goaway(client,
+			   control->failure_code == PROTO_AGAIN && !client->opened ? PROTO_AGAIN
+										   : PROTO_GONE,
+			   control->failure ? control->failure : "the VM ended");
 		link_finish(client->io);
 	}
 	check_drained(control);

@@ -17,7 +17,7 @@ struct control_host {
 	void (*status)(void *ctx,
 		       struct message_status *ret_status); /* strings made for the caller */
 	void (*stop)(void *ctx); /* begin an orderly stop, or nothing if it runs already */
-	/* Begin to suspend it; an error when that is not possible. */
+	/* Begin to suspend it; an error when that is not possible, ERR_AGAIN: now. */
 	int (*suspend)(void *ctx, struct err *err);
 	void (*keep)(void *ctx, bool on);
 	void (*wanted)(void *ctx);	 /* a client waits for the guest */
@@ -38,8 +38,8 @@ void control_note(struct control *control, const char *text);
 /* Answers every client that waits for the guest, now and from now on: ready (text NULL), or why
  * not. */
 void control_ready(struct control *control, const char *failure);
-/* An agent that was restarted is set up anew: who asks from now on waits. */
-void control_not_ready(struct control *control);
+/* The same when the VM ends as it should: who still waits may ask the next one. */
+void control_leaving(struct control *control, const char *text);
 /* An agent that was restarted is set up anew: who asks from now on waits. */
 void control_not_ready(struct control *control);
 /* How it became ready: as the guest it was before a suspend, or booted. */
@@ -48,7 +48,8 @@ void control_resumed(struct control *control, bool resumed);
 void control_suspend_failed(struct control *control, const char *text);
 /* Clients connected now, whatever they do. */
 size_t control_client_count(const struct control *control);
-/* The same end for those alone that were let in to the guest, not for those that wait. */
+/* The same end for those alone that were let in to the guest, not for those that wait. Whoever has
+ * not begun anything there is told to come again. */
 void control_turn_out(struct control *control, const char *text);
 /* Tells every client that the guest is gone and why; their connections end. */
 void control_goaway(struct control *control, const char *text);

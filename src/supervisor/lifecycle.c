@@ -71,7 +71,10 @@ void lifecycle_finish(struct supervisor *s, const char *failure, const char *tex
 	(void)uv_timer_stop(&s->limit);
 	agent_link_free(take_ptr(&s->agent));
 	share_link_free(take_ptr(&s->share));
-	control_ready(s->control, failure ? failure : text);
+	if (failure)
+		control_ready(s->control, failure);
+	else
+		control_leaving(s->control, text);
 	if (failure)
 		control_goaway(s->control, failure);
 	if (failure && !control_was_heard(s->control))
@@ -123,7 +126,7 @@ void lifecycle_stop(struct supervisor *s)
 		return;
 	bool asked = agent_link_shutdown(s->agent);
 	supervisor_set_state(s, STATE_STOPPING);
-	control_ready(s->control, "the VM is being stopped");
+	control_leaving(s->control, "the VM is being stopped");
 	if (asked)
 		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
 	else if (s->vm)

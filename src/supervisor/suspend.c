@@ -333,7 +333,7 @@ int suspend_begin(struct supervisor *s, struct err *err)
 	if (lifecycle_paused(s))
 		return err_set(err, ERR_BUSY, "%s", lifecycle_paused(s));
 	if (s->state != STATE_READY || !agent_link_quiesce(s->agent))
-		return err_set(err, ERR_BUSY, "the VM is not ready to be suspended");
+		return err_set(err, ERR_AGAIN, "the VM is not ready to be suspended");
 	u->began_ms = uv_now(&s->loop);
 	u->wanted = false;
 	u->taken = false;

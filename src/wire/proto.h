@@ -80,6 +80,7 @@ enum proto_reject {
 	PROTO_SHUTTING_DOWN = 8,
 	PROTO_VERSION_MISMATCH = 9,
 	PROTO_VIOLATION = 10, /* the peer broke a rule of the protocol */
+	PROTO_AGAIN = 11,     /* nothing was begun: the VM is between two states; ask anew */
 };
 
 /* Kinds of channel. */

@@ -187,6 +187,22 @@ def test_a_stop_ends_running_sessions_and_tells_them(project):
     assert child.returncode in (125, 128 + 1, 128 + 15)
 
 
+def test_who_comes_while_it_stops_gets_the_next_one(project):
+    project.run("start")
+    supervisor = project.processes()[0]
+    stubborn = project.popen("exec", "sh", "-c", "trap '' HUP TERM; echo runs; sleep 2",
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert stubborn.stdout.readline() == b"runs\n"
+    stopping = project.popen("stop", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    wait_until(lambda: project.status()["state"] == "stopping", "it stops")
+    done = project.run("exec", "echo", "let in")
+    assert done.returncode == 0 and done.stdout == b"let in\n", done.stderr
+    assert b"the VM is being stopped" in done.stderr and b"started in" in done.stderr
+    assert project.processes()[0] != supervisor
+    assert stopping.wait(30) == 0
+    stubborn.wait(30)
+
+
 def test_another_data_directory(dxvm, scratch, clean_environment):
     root = scratch / "p"
     root.mkdir()

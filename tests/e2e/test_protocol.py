@@ -8,12 +8,12 @@ import subprocess
 
 import pytest
 
-from dxvm_peer import (ACCEPT, BAD_REQUEST, CLOSE, CONFIGURE, DATA, EOF, EXIT, HELLO,
+from dxvm_peer import (ACCEPT, AGAIN, BAD_REQUEST, CLOSE, CONFIGURE, DATA, EOF, EXIT, HELLO,
                        NOT_EXECUTABLE, NOT_FOUND, NO_RESOURCES, OK, OPEN, PING, REQUEST,
                        SESSION, STATUS, STOP, SYNC_DISKS, UNKNOWN, VERSION_MISMATCH, VIOLATION,
                        WAIT_READY, WINDOW, Closed, Peer, configuration, frame, hello, malformed,
                        read_status, session)
-
+from projects import wait_until
 
 
 def shell(text, **more):
@@ -263,3 +263,15 @@ def test_supervisor_stops_when_asked(supervisor, project):
     peer.handshake()
     assert peer.request(STOP) == (OK, b"")
     assert peer.closed_by_other()
+
+
+def test_supervisor_that_leaves_says_to_ask_again(supervisor):
+    """Nothing was begun for who asks now; the next supervisor will do it."""
+    stopper, peer = supervisor(), supervisor()
+    stopper.handshake()
+    peer.handshake()
+    stopper.open(shell(b"trap '' HUP TERM; echo runs; sleep 2")).wait(lambda c: c.stdout)
+    stopper.ask(STOP)
+    wait_until(lambda: read_status(peer.request(STATUS)[1])["state"] == "stopping", "it stops")
+    assert peer.request(WAIT_READY)[0] == AGAIN
+    assert peer.open(shell(b"true")).wait().rejected[0] == AGAIN
