@@ -101,7 +101,29 @@ static void on_notice(void *ctx, const char *text)
 	(void)snprintf(rig->notices + length, sizeof(rig->notices) - length, "%s\n", text);
 }
 
-static const struct vm_events events = {.gone = on_gone, .notice = on_notice};
+static void note_failure(struct rig *rig, const struct err *failure)
+{
+	(void)snprintf(rig->failure, sizeof(rig->failure), "%s", failure ? failure->text : "");
+}
+
+static void on_saved(void *ctx, const struct err *failure)
+{
+	struct rig *rig = ctx;
+
+	rig->saved++;
+	note_failure(rig, failure);
+}
+
+static void on_loaded(void *ctx, const struct err *failure)
+{
+	struct rig *rig = ctx;
+
+	rig->loaded++;
+	note_failure(rig, failure);
+}
+
+static const struct vm_events events = {
+    .gone = on_gone, .notice = on_notice, .saved = on_saved, .loaded = on_loaded};
 
 static void on_limit(uv_timer_t *timer)
 {
@@ -169,10 +191,36 @@ int rig_start(struct rig *rig, struct err *err)
 	return started;
 }
 
+void rig_put_program(struct rig *rig, const char *text)
+{
+	temp_dir_put_text(&rig->dir, "qemu-system-x86_64", text);
+	if (fchmodat(rig->dir.fd, "qemu-system-x86_64", 0700, 0) < 0)
+		abort();
+}
+
+int rig_start_with_path(struct rig *rig, const char *path, struct err *err)
+{
+	auto_free char *before = xstrdup(getenv("PATH"));
+	int started;
+
+	(void)setenv("PATH", path, 1);
+	started = rig_start(rig, err);
+	(void)setenv("PATH", before, 1);
+	return started;
+}
+
 void rig_run(struct rig *rig)
 {
 	(void)uv_timer_start(&rig->limit, on_limit, LIMIT_MS, 0);
 	(void)uv_run(&rig->loop, UV_RUN_DEFAULT);
+	(void)uv_timer_stop(&rig->limit);
+}
+
+void rig_run_until(struct rig *rig, const int *count)
+{
+	(void)uv_timer_start(&rig->limit, on_limit, LIMIT_MS, 0);
+	while (*count == 0 && !rig->timed_out && !rig->gone)
+		(void)uv_run(&rig->loop, UV_RUN_ONCE);
 	(void)uv_timer_stop(&rig->limit);
 }
 

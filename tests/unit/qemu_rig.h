@@ -18,6 +18,8 @@ struct rig {
 	int agent_peer;
 	int share_peer;
 	int gone;
+	int saved, loaded;
+	char failure[512];  /* of these two, or "" */
 	char notices[1024]; /* one a line */
 	bool timed_out;
 	struct vm_exit exit;
@@ -26,8 +28,12 @@ struct rig {
 void rig_init(struct rig *rig, const char *cmdline);
 /* Starts the machine; the ends of the ports that are QEMU's are closed then. */
 int rig_start(struct rig *rig, struct err *err);
-void rig_run(struct rig *rig);		/* until the machine is gone, or timed_out */
-void rig_run_until_up(struct rig *rig); /* until the guest said that it runs */
+/* A script in the place of QEMU, in the rig's directory, and a start with that as PATH. */
+void rig_put_program(struct rig *rig, const char *text);
+int rig_start_with_path(struct rig *rig, const char *path, struct err *err);
+void rig_run(struct rig *rig);			       /* until the machine is gone, or timed_out */
+void rig_run_until_up(struct rig *rig);		       /* until the guest said that it runs */
+void rig_run_until(struct rig *rig, const int *count); /* until that is not 0 any more */
 void rig_done(struct rig *rig);
 #define auto_rig CLEANUP(rig_done)
 

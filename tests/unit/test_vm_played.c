@@ -9,32 +9,13 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static void put_program(struct rig *rig, const char *text)
-{
-	temp_dir_put_text(&rig->dir, "qemu-system-x86_64", text);
-	if (fchmodat(rig->dir.fd, "qemu-system-x86_64", 0700, 0) < 0)
-		abort();
-}
-
-/* start with another PATH, which is put back. */
-static int start_with_path(struct rig *rig, const char *path, struct err *err)
-{
-	auto_free char *before = xstrdup(getenv("PATH"));
-	int started;
-
-	(void)setenv("PATH", path, 1);
-	started = rig_start(rig, err);
-	(void)setenv("PATH", before, 1);
-	return started;
-}
-
 static void without_qemu_the_package_is_named(void)
 {
 	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
 	rig_init(&rig, "p");
-	CHECK(start_with_path(&rig, "/nonexistent", &err) < 0);
+	CHECK(rig_start_with_path(&rig, "/nonexistent", &err) < 0);
 	CHECK_INT(err.code, ERR_NOT_FOUND);
 	CHECK(strstr(err.text, "package is qemu-system-x86") != NULL);
 	CHECK(rig.vm == NULL);
@@ -46,10 +27,10 @@ static void too_old_a_qemu_is_told_what_is_needed(void)
 	auto_rig struct rig rig;
 
 	rig_init(&rig, "p");
-	put_program(&rig, "#!/bin/sh\n"
-			  "echo 'qemu-system-x86_64: unsupported machine type' >&2\n"
-			  "echo 'Use -machine help to list supported machines' >&2\nexit 1\n");
-	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_put_program(&rig, "#!/bin/sh\n"
+			      "echo 'qemu-system-x86_64: unsupported machine type' >&2\n"
+			      "echo 'Use -machine help to list supported machines' >&2\nexit 1\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK(rig.exit.early);
@@ -64,9 +45,9 @@ static void a_qemu_that_breaks_its_protocol_is_ended(void)
 	auto_rig struct rig rig;
 
 	rig_init(&rig, "p");
-	put_program(&rig, "#!/bin/sh\necho '{\"event\": \"SHUTDOWN\"}' >&3\n"
-			  "while :; do /bin/sleep 1; done\n");
-	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_put_program(&rig, "#!/bin/sh\necho '{\"event\": \"SHUTDOWN\"}' >&3\n"
+			      "while :; do /bin/sleep 1; done\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK(!rig.exit.expected);
@@ -95,8 +76,8 @@ static void a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room(void)
 	auto_rig struct rig rig;
 
 	rig_init(&rig, "p");
-	put_program(&rig, talk);
-	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_put_program(&rig, talk);
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK_STR(rig.exit.text, "");
@@ -119,8 +100,8 @@ static void an_internal_error_of_the_accelerator_is_an_early_end(void)
 
 	rig_init(&rig, "p");
 	rig.spec.accel = VM_ACCEL_KVM;
-	put_program(&rig, talk);
-	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_put_program(&rig, talk);
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK(!rig.exit.expected);
@@ -134,10 +115,10 @@ static void complaints_without_end_are_cut(void)
 	auto_rig struct rig rig;
 
 	rig_init(&rig, "p");
-	put_program(&rig, "#!/bin/sh\ni=0\nwhile [ $i -lt 5000 ]; do\n"
-			  "echo 'warning: the same again and again' >&2; i=$((i + 1)); done\n"
-			  "exit 3\n");
-	CHECK(start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_put_program(&rig, "#!/bin/sh\ni=0\nwhile [ $i -lt 5000 ]; do\n"
+			      "echo 'warning: the same again and again' >&2; i=$((i + 1)); done\n"
+			      "exit 3\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK(strncmp(rig.exit.text, "QEMU exited with status 3: ", 27) == 0);
