@@ -164,6 +164,16 @@ def test_an_error_in_the_file_has_its_place(hello):
     assert b'devbox.json:2:16: "A" in "env" must be a string, not a number' in done.stderr
 
 
+def test_a_flake_in_the_projects_repository_is_evaluated(hello):
+    (hello.root / "flake.nix").write_text("{ outputs = _: { answer = 42; }; }\n")
+    subprocess.run("git init -q && git add flake.nix", shell=True, cwd=hello.root, check=True)
+    try:
+        assert guest(hello, "nix eval .#answer", timeout=300) == "42"
+    finally:
+        (hello.root / "flake.nix").unlink()
+        shutil.rmtree(hello.root / ".git")
+
+
 MAKE_CACHE = """
 set -e
 system=$(uname -m)-linux
