@@ -1,10 +1,15 @@
-"""devbox of the host's in the Debian guest: a program of the tests that is as static as devbox is."""
+"""devbox of the host's in the Debian guest: first a program of the tests that is as static as devbox is, then,
+where there is one, devbox itself."""
+import json
+import os
 import pathlib
+import re
+import shutil
 import subprocess
 
 import pytest
 
-from projects import Project, stop_quietly
+from projects import BUILD, Project, stop_quietly
 from test_devbox import guest
 
 SOURCE = r"""
@@ -73,3 +78,187 @@ def test_another_devbox_of_the_hosts_is_there_after_the_next_start(tools):
     assert guest(tools, "cksum </run/dxvm/tools/devbox") == before
     assert tools.run("restart").returncode == 0
     assert guest(tools, "tail -c 7 /run/dxvm/tools/devbox") == "another"
+
+
+# -- devbox itself, of which the project ships none: --
+
+# A flake in the place of nixpkgs, in which there is just what devbox asks of it.
+NIXPKGS = """{ outputs = { self }: { legacyPackages.SYSTEM.mkShell = { buildInputs ? [ ], ... }: derivation {
+  name = "nix-shell"; system = "SYSTEM"; builder = "/bin/bash"; args = [ "-c" "echo >$out" ];
+  inherit buildInputs; outputs = [ "out" ]; stdenv = ./stdenv; }; }; }
+"""
+PACKAGE = """{ outputs = { self }: { packages.SYSTEM.default = derivation {
+  name = "which-it-1"; system = "SYSTEM"; builder = "/bin/bash"; args = [ "-c"
+    "PATH=/bin; mkdir -p $out/bin; printf '#!/bin/sh\\\\necho it is %s\\\\n' $out >$out/bin/which-it; chmod +x $out/bin/*" ];
+}; }; }
+"""
+PREPARE = """set -e
+mkdir -p ~/nixpkgs/stdenv ~/package ~/.config/nix
+cat nixpkgs.nix >~/nixpkgs/flake.nix
+cat package.nix >~/package/flake.nix
+echo 'PATH=$PATH:/bin:/usr/bin' >~/nixpkgs/stdenv/setup
+printf 'sandbox = false\\nbuild-users-group =\\n' >>~/.config/nix/nix.conf
+"""
+STDENV = "github:NixOS/nixpkgs/nixpkgs-unstable"
+# What only devbox sets: for itself, and what nix print-dev-env tells of the shell's derivation.
+BOOKKEEPING = {"__DEVBOX_SHELLENV_HASH_", "__DEVBOX_VERSION_CHECK"}
+DERIVATION = {"IN_NIX_SHELL", "NIX_BUILD_CORES", "NIX_STORE", "OLDPWD", "buildInputs", "builder", "name",
+              "dontAddDisableDepTrack", "out", "outputs", "stdenv", "system"}
+# There the stdenv's directories come before the guest's.
+PATHS = {"PATH", "DEVBOX_NIX_ENV_PATH_"}
+
+
+def find_devbox():
+    """A devbox that was built for the tests, or this host's own: the file, or None."""
+    found = os.environ.get("DXVM_TEST_DEVBOX") or shutil.which("devbox")
+    if not found:
+        return None
+    with open(found, "rb") as file:
+        return found if file.read(4) == b"\x7fELF" else None
+
+
+def nix_will_do():
+    """Whether this host has a Nix that devbox takes."""
+    done = subprocess.run(["nix", "--version"], capture_output=True, check=False) \
+        if shutil.which("nix") else None
+    numbers = re.findall(rb"\d+", done.stdout) if done else []
+    return len(numbers) > 1 and (int(numbers[0]), int(numbers[1])) >= (2, 18)
+
+
+@pytest.fixture(scope="module", params=["fake", "debian"])
+def real(dxvm, home, request, tmp_path_factory):
+    """A project whose guest has devbox itself; a VM without a network, or this host."""
+    found = find_devbox()
+    if not found:
+        pytest.skip("devbox itself is not here: DXVM_TEST_DEVBOX names a static devbox for Linux")
+    path, environment = home
+    environment = {**environment, "DXVM_DEVBOX": found}
+    if request.param == "fake":
+        if not nix_will_do():
+            pytest.skip("this host has no nix of version 2.18 or newer")
+        tools = tmp_path_factory.mktemp("devbox")
+        (tools / "devbox").symlink_to(found)
+        environment.update(SHELL="/bin/bash", DO_NOT_TRACK="1", https_proxy="http://127.0.0.1:9",
+                           PATH=f"{tools}:{environment['PATH']}:{BUILD / 'src' / 'devbox'}")
+    project = Project(dxvm, path / f"real-{request.param}", environment, request.param)
+    for name, value in (("mem", "1G"), ("cpu", "2"), ("idle", "never"), ("net", "off")):
+        (project.data / name).write_text(f"{value}\n")
+    project.patience = 60 if request.param == "fake" else 400
+    yield project
+    stop_quietly(project)
+
+
+def configure(project, packages=(), lock=None):
+    (project.root / "devbox.json").write_text(json.dumps({
+        "packages": list(packages), "env": {"GREETING": "hi $PWD"},
+        "shell": {"init_hook": "export HOOKED=1", "scripts": {
+            "greet": "echo $GREETING $HOOKED $1", "show": "env -0"}}}))
+    (project.root / "devbox.lock").write_text(json.dumps(
+        {"lockfile_version": "1", "packages": lock or {}}))
+
+
+def long(project, *words, **more):
+    return project.run("-q", *words, timeout=project.patience, **more)
+
+
+def test_the_first_time_without_a_network_devbox_is_gone_without(real):
+    configure(real)
+    done = long(real, "run", "greet", "you")
+    root = guest(real, "pwd")
+    assert (done.returncode, done.stdout.decode()) == (0, f"hi {root} 1 you\n")
+    line = [line for line in done.stderr.decode().splitlines() if line.startswith("dxvm: ")]
+    assert len(line) == 1 and "unable to download" in line[0], done.stderr
+    assert "going on without it" in line[0] and "--option" not in line[0]
+
+
+@pytest.fixture(scope="module")
+def prepared(real):
+    """The same with what devbox needs in the guest. `lock` is what devbox.lock has to have for that."""
+    system = guest(real, "uname -m") + "-linux"
+    for name, text in (("nixpkgs.nix", NIXPKGS), ("package.nix", PACKAGE)):
+        (real.root / name).write_text(text.replace("SYSTEM", system))
+    guest(real, PREPARE)
+    real.guest_home, real.guest_root = guest(real, "echo $HOME; pwd").splitlines()
+    real.lock = {STDENV: {"resolved": f"path:{real.guest_home}/nixpkgs", "source": "nixpkg"}}
+    configure(real, lock=real.lock)
+    return real
+
+
+def test_with_what_it_needs_in_the_store_shell_and_run_are_devboxs_own(prepared):
+    done = long(prepared, "run", "greet", "you")
+    assert (done.returncode, done.stdout.decode()) == \
+        (0, f"hi {prepared.guest_root} 1 you\n"), done.stderr
+    assert b"Info: Running script \"greet\"" in done.stderr
+    child = prepared.terminal("-q", timeout=prepared.patience)
+    child.expect_exact("(devbox) ")
+    child.sendline("echo $GREETING $HOOKED $DEVBOX_SHELL_ENABLED; devbox shell; devbox run greet she")
+    child.expect_exact(f"hi {prepared.guest_root} 1 1")
+    child.expect_exact("You are already in an active devbox shell.")
+    child.expect_exact("Shell inception is not supported.")
+    child.expect_exact(f"hi {prepared.guest_root} 1 she")
+    child.sendline("exit 5")
+    child.wait()
+    assert child.exitstatus in (0, 5), "devbox's is 0 once the shell has started"
+
+
+def test_add_and_rm_in_the_guest_are_the_hosts_files_and_a_reason_to_say_so(prepared):
+    package = f"path:{prepared.guest_home}/package"
+    child = prepared.terminal("-q", timeout=prepared.patience)
+    child.expect_exact("(devbox) ")
+    child.sendline(f"devbox add {package} && devbox run which-it; echo added $?")
+    child.expect(r"it is /nix/store/[a-z0-9]{32}-which-it-1")
+    child.expect_exact("added 0")
+    assert json.loads((prepared.root / "devbox.json").read_text())["packages"] == [package]
+    other = prepared.terminal("shell", timeout=prepared.patience)
+    other.expect(r"devbox.json or devbox.lock has changed since shell \d+ was opened; `refresh`")
+    other.expect_exact("(devbox) ")
+    other.sendline("command -v which-it; exit")
+    other.expect_exact(".devbox/nix/profile/default/bin/which-it")
+    other.wait()
+    child.sendline(f"devbox rm {package}; echo removed $?")
+    child.expect_exact("removed 0")
+    assert json.loads((prepared.root / "devbox.json").read_text())["packages"] == []
+    # Whatever has to be looked up is out of reach, and then nothing is changed.
+    child.sendline("devbox add jq@latest; echo refused $?")
+    child.expect_exact("Package jq@latest not found")
+    child.expect_exact("refused 1")
+    assert json.loads((prepared.root / "devbox.json").read_text())["packages"] == []
+    child.sendline("exit")
+    child.wait()
+
+
+def test_rm_takes_a_locked_package_out_of_both_files(prepared):
+    system = guest(prepared, "uname -m") + "-linux"
+    entry = {"resolved": "github:NixOS/nixpkgs/0000000000000000000000000000000000000000#which-it",
+             "source": "devbox-search", "version": "1", "systems": {system: {"outputs": [
+                 {"name": "out", "path": f"/nix/store/{'a' * 32}-which-it-1", "default": True}]}}}
+    configure(prepared, ["which-it@1"], {**prepared.lock, "which-it@1": entry})
+    done = long(prepared, "exec", "devbox", "rm", "which-it@1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((prepared.root / "devbox.json").read_text())["packages"] == []
+    assert list(json.loads((prepared.root / "devbox.lock").read_text())["packages"]) == [STDENV]
+
+
+def environment_of(done):
+    assert done.returncode == 0, done.stderr
+    pairs = (entry.split("=", 1) for entry in done.stdout.decode().split("\0") if entry)
+    return {name: value for name, value in pairs if name not in ("_", "SHLVL", "PWD")}
+
+
+def differing(one, other):
+    """Names that are not the same in both; those that end in a project's hash without it."""
+    names = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    return {name.rstrip("0123456789abcdef") if len(name) > 64 else name for name in names}
+
+
+def test_the_environment_without_devbox_is_that_of_devbox(prepared):
+    package = f"path:{prepared.guest_home}/package"
+    configure(prepared, [], prepared.lock)
+    plain = environment_of(long(prepared, "exec", "dxvm-devbox", "run", "show"))
+    omitted = environment_of(long(prepared, "exec", "devbox", "run", "--omit-nix-env", "show"))
+    whole = environment_of(long(prepared, "run", "show"))
+    assert plain["GREETING"] and plain["HOOKED"] == "1" and package not in plain
+    assert differing(plain, omitted) <= BOOKKEEPING
+    assert differing(plain, whole) <= BOOKKEEPING | DERIVATION | PATHS
+    # The same directories, in another order, but for the stdenv's.
+    assert set(plain["PATH"].split(":")) <= set(whole["PATH"].split(":"))
