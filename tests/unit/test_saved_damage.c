@@ -141,6 +141,47 @@ static void an_older_state_is_refused_beside_a_newer_one_and_beside_none(void)
 	CHECK_STR(said, "");
 }
 
+/* Machine type, processor, memory, each device: every word that QEMU is told. */
+static void each_item_of_the_machine_is_compared_and_named(void)
+{
+	const struct vm_spec spec = {
+	    .id = identity.hex,
+	    .memory = (uint64_t)512 << 20,
+	    .cpus = 2,
+	    .cmdline = "quiet",
+	    .disk_fd = 0,
+	    .network = true,
+	};
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+	auto_buf struct buf text;
+	size_t lines = 0;
+
+	rig_init(&rig);
+	buf_init(&text, 65536);
+	CHECK_INT(vm_qemu.describe(&spec, &text, &err), 0);
+	auto_free char *machine = buf_take_string(&text);
+	CHECK(strstr(machine, "pc-q35-7.2") && strstr(machine, "\nmax,-erms\n") &&
+	      strstr(machine, "size=512M") && strstr(machine, "virtio-net-pci"));
+	auto_manifest struct saved_manifest manifest = {.machine = xstrdup(machine),
+							.processor = xstrdup("")};
+	CHECK_INT(saved_state_write(rig.dir.fd, &identity, &rig.memory, &manifest, NULL, &err), 0);
+	CHECK_USE(&rig, &identity, machine, "", "");
+	for (const char *line = machine; *line; line += strcspn(line, "\n") + 1, lines++) {
+		int before = (int)(line - machine);
+		int length = (int)strcspn(line, "\n");
+		auto_free char *other =
+		    xasprintf("%.*s%.*s-other%s", before, machine, length, line, line + length);
+		auto_free char *said = use(&rig, &identity, other, "");
+		auto_free char *expected =
+		    xasprintf("the settings are different: now \"%.*s-other\", then \"%.*s\"",
+			      length, line, length, line);
+
+		CHECK_STR(said, expected);
+	}
+	CHECK(lines > 30);
+}
+
 static void voiding_needs_no_room(void)
 {
 	struct err err = ERR_INIT;
@@ -164,4 +205,4 @@ static void voiding_needs_no_room(void)
 TEST_MAIN(TEST(every_file_flipped_or_cut_anywhere_is_refused_by_name),
 	  TEST(files_of_another_vm_are_refused),
 	  TEST(an_older_state_is_refused_beside_a_newer_one_and_beside_none),
-	  TEST(voiding_needs_no_room))
+	  TEST(each_item_of_the_machine_is_compared_and_named), TEST(voiding_needs_no_room))
