@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define EXPLAIN_LIMIT_MS 4000
+#define HELLO_LIMIT_MS	 10000 /* nothing in a supervisor takes that long but being stopped */
 #define READ_CHUNK	 65536
 #define LOOK_AGAIN_MS	 20
 #define LOOK_LIMIT_MS	 30000 /* a supervisor that leaves waits for its guest to power off */
@@ -233,9 +234,19 @@ int client_call(struct client *client, enum proto_what what, struct buf *ret_pay
 
 static int shake_hands(struct client *client, struct err *err)
 {
-	while (!mux_ready(client->mux))
-		if (step(client, -1, err) < 0)
+	struct timespec start;
+	long left;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	while (!mux_ready(client->mux)) {
+		left = HELLO_LIMIT_MS - milliseconds_since(&start);
+		if (left <= 0) {
+			errno = ETIMEDOUT;
+			return err_sys(err, "no HELLO in %d s", HELLO_LIMIT_MS / 1000);
+		}
+		if (step(client, (int)left, err) < 0)
 			return -1;
+	}
 	return 0;
 }
 

@@ -17,7 +17,8 @@ struct client;
 struct progress;
 
 /* Connects to the socket of the supervisor of that pid and waits for its HELLO. A supervisor that is
- * leaving closes before that: an error like any other, look again. */
+ * leaving closes before that: an error like any other, look again. One that says nothing: err->sys is
+ * ETIMEDOUT. */
 int client_dial(const char *path, pid_t pid, struct client **ret_client, struct err *err);
 void client_close(struct client *client);
 

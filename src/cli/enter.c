@@ -52,9 +52,10 @@ static int lock_or_connect(const struct project *project, int data_dir, int *ret
 			return err_wrap(err,
 					"the VM was started by another dxvm (`kill %ld` stops it)",
 					(long)live.pid);
-		if (waited >= LOOK_LIMIT_MS)
+		if (waited >= LOOK_LIMIT_MS || err->sys == ETIMEDOUT)
 			return err_wrap(err,
-					"the VM's supervisor (pid %ld) lives but does not answer",
+					"the VM's supervisor (pid %ld) lives but does not answer; "
+					"`dxvm kill` ends both",
 					(long)live.pid);
 		pause_ms(LOOK_AGAIN_MS);
 	}

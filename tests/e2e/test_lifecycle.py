@@ -89,6 +89,9 @@ def test_kill_ends_a_vm_that_does_not_answer(project):
     project.run("start")
     supervisor, machine = project.processes()
     os.kill(supervisor, signal.SIGSTOP)
+    done = project.run("status")
+    assert done.returncode == 125
+    assert f"supervisor (pid {supervisor}) lives but does not answer; `dxvm kill` ends both".encode() in done.stderr
     done = project.run("kill")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     for pid in (supervisor, machine):
