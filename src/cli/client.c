@@ -26,6 +26,8 @@
 struct client {
 	int fd;
 	pid_t pid;
+	bool
+	    deaf; /* the other side reads no more: what it said before it left is still to be read */
 	struct mux *mux;
 	struct progress *progress; /* where PROGRESS and NOTE go; NULL: nowhere */
 	uint32_t last_request;
@@ -128,7 +130,7 @@ int client_fd(const struct client *client)
 
 short client_interest(const struct client *client)
 {
-	return mux_has_output(client->mux) ? POLLIN | POLLOUT : POLLIN;
+	return mux_has_output(client->mux) && !client->deaf ? POLLIN | POLLOUT : POLLIN;
 }
 
 static enum err_code code_of(uint32_t code)
@@ -148,13 +150,15 @@ static int write_some(struct client *client, struct err *err)
 	const uint8_t *bytes;
 	size_t length;
 
-	while ((length = mux_output(client->mux, &bytes)) > 0) {
+	while (!client->deaf && (length = mux_output(client->mux, &bytes)) > 0) {
 		ssize_t n = send(client->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n >= 0)
 			mux_sent(client->mux, (size_t)n);
 		else if (errno == EAGAIN)
 			return 0;
+		else if (errno == EPIPE || errno == ECONNRESET)
+			client->deaf = true;
 		else if (errno != EINTR)
 			return connection_lost(client, strerror(errno), err);
 	}
