@@ -21,6 +21,14 @@ def lay_objects(paths, folder):
     return loader
 
 
+def lay_loader(paths, root, folder):
+    """What the programs and modules at these paths need, in root/folder/objects. Returns the words that
+    come before such a program's path, the working directory being root."""
+    (root / folder).mkdir(exist_ok=True)
+    loader = lay_objects(set().union(*(needed(path) for path in paths)), root / folder / "objects")
+    return [f"{folder}/objects/{loader}", "--library-path", f"{folder}/objects"]
+
+
 def lay_package(programs, folder):
     """A folder as Nix packages are: bin/NAME for each of `programs`, {name: program of the host}, and
     what they need beside it. Works wherever it is put, and through links."""

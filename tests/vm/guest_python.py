@@ -5,30 +5,26 @@ import shutil
 import sys
 import sysconfig
 
-from guest_programs import lay_objects, needed
+from guest_programs import lay_loader
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODULES = [HERE / "share_in_guest.py", HERE.parent / "share_checks.py",
-           HERE.parent / "share_churn.py"]
+           HERE.parent / "share_churn.py", HERE / "suspend_in_guest.py"]
 UNUSED = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip",
                                 "pydoc_data", "distutils", "config-*", "dist-packages",
-                                "site-packages", "turtledemo", "__pycache__", "asyncio")
+                                "site-packages", "turtledemo", "asyncio")
 
 
 def lay(root):
-    """Returns the words with which share_in_guest.py is run, its working directory the project."""
+    """Returns the words that run it; scripts lie in python/, the working directory is the project."""
     home = root / "python"
     interpreter = pathlib.Path(sys.executable).resolve()
     library = pathlib.Path(sysconfig.get_path("stdlib"))
     target = home / "lib" / library.name
     shutil.copytree(library, target, ignore=UNUSED)
-    objects = needed(interpreter)
-    for module in target.glob("lib-dynload/*.so"):
-        objects |= needed(module)
-    loader = lay_objects(objects, home / "objects")
+    loader = lay_loader([interpreter, *target.glob("lib-dynload/*.so")], root, "python")
     shutil.copy(interpreter, home / "interpreter")
     for path in MODULES:
         shutil.copy(path, home)
-    return ["env", "PYTHONHOME=python", "PYTHONDONTWRITEBYTECODE=1", f"python/objects/{loader}",
-            "--library-path", "python/objects", "python/interpreter", "-S",
-            "python/share_in_guest.py"]
+    return ["env", "PYTHONHOME=python", "PYTHONDONTWRITEBYTECODE=1", *loader,
+            "python/interpreter", "-S"]

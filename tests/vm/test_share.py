@@ -31,7 +31,7 @@ def shell(project, script):
 
 @pytest.fixture(scope="module")
 def python(tiny):
-    return guest_python.lay(tiny.root)
+    return [*guest_python.lay(tiny.root), "python/share_in_guest.py"]
 
 
 @pytest.fixture(scope="module")
