@@ -132,6 +132,19 @@ def test_again_and_again(running):
         assert boot_id(running) == before
 
 
+def test_memory_that_is_free_is_not_stored(tiny):
+    """Soon after it was given back."""
+    guest(tiny, "dd if=/dev/urandom of=/tmp/x bs=1M count=200 2>/dev/null; rm /tmp/x")
+
+    def stores_little():
+        lines = guest(tiny, "cat /proc/meminfo").splitlines()
+        kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        suspend(tiny)
+        stored = (tiny.data / "saved" / "ram").stat().st_blocks / 2
+        return stored <= 1.2 * (kib["MemTotal"] - kib["MemFree"]) + 32 * 1024
+    wait_until(stores_little, "little is stored", 90)
+
+
 def test_sigterm_of_the_supervisor_suspends(running):
     before = boot_id(running)
     supervisor = running.processes()[0]
