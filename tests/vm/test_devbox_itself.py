@@ -239,6 +239,19 @@ def test_rm_takes_a_locked_package_out_of_both_files(prepared):
     assert list(json.loads((prepared.root / "devbox.lock").read_text())["packages"]) == [STDENV]
 
 
+def test_a_locked_package_that_is_there_runs_though_devbox_cannot_ask_the_cache_about_it(prepared):
+    system = guest(prepared, "uname -m") + "-linux"
+    path = guest(prepared, "nix build --extra-experimental-features 'nix-command flakes' --no-link "
+                           "--print-out-paths path:$HOME/package", timeout=prepared.patience)
+    entry = {"resolved": "github:NixOS/nixpkgs/0000000000000000000000000000000000000000#which-it",
+             "source": "devbox-search", "version": "1", "systems": {system: {"outputs": [
+                 {"name": "out", "path": path, "default": True}]}}}
+    configure(prepared, ["which-it@1"], {**prepared.lock, "which-it@1": entry})
+    done = long(prepared, "run", "which-it")
+    assert (done.returncode, done.stdout.decode()) == (0, f"it is {path}\n"), done.stderr
+    assert b'dxvm: devbox cannot make this environment (Head "https://' in done.stderr
+
+
 def environment_of(done):
     assert done.returncode == 0, done.stderr
     pairs = (entry.split("=", 1) for entry in done.stdout.decode().split("\0") if entry)
