@@ -10,7 +10,8 @@
  * stops reading requests, so a reader that waits for a writer waits for ever. And it never writes a
  * notification: invalidating an inode waits for locked pages, which the next reply in the same
  * stream may be the one to unlock. The port has one writer at a time (`writing`): whoever holds it
- * goes on until nothing is due, the others just queue.
+ * goes on until nothing is due, the others just queue. What waits for company (share_queue.h) the
+ * writer thread sends after COMPANY_NS.
  */
 #include "agent/share_pump.h"
 
@@ -31,9 +32,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREAD_STACK	((size_t)128 << 10)
+#define BATCH_MAX	4096
+#define SMALL_MAX	512	 /* what is larger is not copied */
+#define COMPANY_NS	20000000 /* how long a FORGET waits for another request to go with */
 #define NOTIFIES_MAX	65536
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
 #define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
@@ -63,6 +68,7 @@ struct share_pump {
 	pthread_cond_t room;   /* for forward threads */
 	pthread_cond_t notify; /* for the notify thread */
 	bool writing;
+	bool timing; /* the writer thread wakes by itself */
 	bool broken; /* the port is of no use any more */
 	struct share_queue queue;
 	struct list notifies;
@@ -94,72 +100,102 @@ static void put_be64(uint8_t *at, uint64_t value)
 		at[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
-static int write_frame(int port, uint8_t type, uint8_t flags, uint32_t channel, const void *payload,
-		       size_t length)
-{
-	uint8_t header[PROTO_FRAME_HEADER];
-	uint8_t joined[512];
-	struct err err;
+/* Frames that are written in one go: each write costs the guest and the host an interrupt. */
+struct batch {
+	size_t used;
+	uint8_t bytes[BATCH_MAX];
+};
 
-	frame_encode(
-	    &(struct frame){
-		.type = type, .flags = flags, .channel = channel, .length = (uint32_t)length},
-	    header);
-	/* Most requests are small: one write, one interrupt on the host. */
-	if (length > sizeof(joined) - sizeof(header))
-		return file_write_all(port, header, sizeof(header), &err) < 0
-			   ? -1
-			   : file_write_all(port, payload, length, &err);
-	memcpy(joined, header, sizeof(header));
-	if (length)
-		memcpy(joined + sizeof(header), payload, length);
-	return file_write_all(port, joined, sizeof(header) + length, &err);
+static void put_frame(struct batch *batch, uint8_t type, uint8_t flags, uint32_t channel,
+		      const void *payload, size_t length)
+{
+	struct frame frame = {
+	    .type = type, .flags = flags, .channel = channel, .length = (uint32_t)length};
+
+	frame_encode(&frame, batch->bytes + batch->used);
+	batch->used += PROTO_FRAME_HEADER;
+	if (length && length <= SMALL_MAX) {
+		memcpy(batch->bytes + batch->used, payload, length);
+		batch->used += length;
+	}
 }
 
-static int write_due(struct share_pump *pump, enum share_queue_what what,
-		     const struct share_queued *request, uint64_t nonce)
+/* What is due, as much as fits. Returns a request that is too large to be copied, whose header is the
+ * last thing in the batch, or NULL. Lock held. */
+static const struct share_queued *gather(struct share_queue *queue, struct batch *batch)
 {
-	uint8_t payload[8];
+	struct share_queued *request = NULL;
+	enum share_queue_what what;
+	uint8_t nonce[8];
 
-	switch (what) {
-	case SHARE_QUEUE_HELLO:
-		put_be64(payload, nonce);
-		return write_frame(pump->port, SHARE_AGENT_HELLO, 0, 0, payload, sizeof(payload));
-	case SHARE_QUEUE_QUIESCED:
-		return write_frame(pump->port, SHARE_QUIESCED, 0, 0, NULL, 0);
-	case SHARE_QUEUE_REQUEST:
-		return write_frame(pump->port, SHARE_REQUEST, request->again ? SHARE_AGAIN : 0,
-				   request->mount, request->bytes, request->length);
-	case SHARE_QUEUE_NOTHING:
-		break;
+	batch->used = 0;
+	while (batch->used + PROTO_FRAME_HEADER + SMALL_MAX <= sizeof(batch->bytes) &&
+	       (what = share_queue_next(queue, &request)) != SHARE_QUEUE_NOTHING) {
+		if (what == SHARE_QUEUE_HELLO) {
+			put_be64(nonce, queue->nonce);
+			put_frame(batch, SHARE_AGENT_HELLO, 0, 0, nonce, sizeof(nonce));
+		} else if (what == SHARE_QUEUE_QUIESCED) {
+			put_frame(batch, SHARE_QUIESCED, 0, 0, NULL, 0);
+		} else {
+			put_frame(batch, SHARE_REQUEST, request->again ? SHARE_AGAIN : 0,
+				  request->mount, request->bytes, request->length);
+			if (request->length > SMALL_MAX)
+				return request;
+		}
+		share_queue_written(queue);
 	}
-	return 0;
+	return NULL;
 }
 
 /* Writes until nothing is due, unless somebody is at it. Called, and returns, with the lock held.
  */
 static void drain(struct share_pump *pump)
 {
-	struct share_queued *request = NULL;
-	enum share_queue_what what;
+	struct batch batch;
+	struct err err;
 
 	if (pump->writing)
 		return;
 	pump->writing = true;
-	while (!pump->broken &&
-	       (what = share_queue_next(&pump->queue, &request)) != SHARE_QUEUE_NOTHING) {
-		uint64_t nonce = pump->queue.nonce;
+	while (!pump->broken) {
+		const struct share_queued *large = gather(&pump->queue, &batch);
 		int r;
 
+		if (batch.used == 0)
+			break;
 		(void)pthread_mutex_unlock(&pump->lock);
-		r = write_due(pump, what, request, nonce);
+		r = file_write_all(pump->port, batch.bytes, batch.used, &err);
+		if (r == 0 && large)
+			r = file_write_all(pump->port, large->bytes, large->length, &err);
 		(void)pthread_mutex_lock(&pump->lock);
-		share_queue_written(&pump->queue);
+		if (large)
+			share_queue_written(&pump->queue);
 		(void)pthread_cond_broadcast(&pump->room);
 		if (r < 0)
 			pump->broken = true;
 	}
 	pump->writing = false;
+}
+
+/* Waits until something is due. What waits for company waits no longer than that. Lock held. */
+static void wait_for_due(struct share_pump *pump)
+{
+	struct timespec end;
+
+	if (!share_queue_waits(&pump->queue)) {
+		(void)pthread_cond_wait(&pump->due, &pump->lock);
+		return;
+	}
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += COMPANY_NS;
+	if (end.tv_nsec >= 1000000000) {
+		end.tv_sec++;
+		end.tv_nsec -= 1000000000;
+	}
+	pump->timing = true;
+	if (pthread_cond_timedwait(&pump->due, &pump->lock, &end) == ETIMEDOUT)
+		share_queue_flush(&pump->queue);
+	pump->timing = false;
 }
 
 static void *writer_thread(void *context)
@@ -169,7 +205,7 @@ static void *writer_thread(void *context)
 	(void)pthread_mutex_lock(&pump->lock);
 	while (!pump->broken) {
 		drain(pump);
-		(void)pthread_cond_wait(&pump->due, &pump->lock);
+		wait_for_due(pump);
 	}
 	(void)pthread_mutex_unlock(&pump->lock);
 	return NULL;
@@ -227,6 +263,8 @@ static void *forward_thread(void *context)
 		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, get_u64(bytes + 8),
 				opcode != OP_FORGET && opcode != OP_BATCH_FORGET);
 		drain(pump);
+		if (!pump->timing && share_queue_waits(&pump->queue))
+			(void)pthread_cond_signal(&pump->due);
 		(void)pthread_mutex_unlock(&pump->lock);
 	}
 	log_info("share", "mount %u ended", mount->number);
@@ -406,10 +444,14 @@ static int start_thread(void *(*run)(void *), void *context, struct err *err)
 struct share_pump *share_pump_start(int port_fd, struct err *err)
 {
 	struct share_pump *pump = xcalloc(1, sizeof(*pump));
+	pthread_condattr_t monotonic;
 
 	pump->port = port_fd;
 	(void)pthread_mutex_init(&pump->lock, NULL);
-	(void)pthread_cond_init(&pump->due, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&pump->due, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
 	(void)pthread_cond_init(&pump->room, NULL);
 	(void)pthread_cond_init(&pump->notify, NULL);
 	share_queue_init(&pump->queue);

@@ -89,8 +89,47 @@ bool share_queue_answer(struct share_queue *queue, uint32_t mount, uint64_t uniq
 	return false;
 }
 
+/* The oldest request that this server was not sent; NULL when there is none. *ret_urgent: it goes
+ * now. */
+static struct share_queued *oldest(const struct share_queue *queue, bool *ret_urgent)
+{
+	struct share_queued *first = NULL;
+	size_t waiting = 0;
+
+	*ret_urgent = queue->flush;
+	list_each(link, tmp, &queue->requests) {
+		struct share_queued *request = list_entry(link, struct share_queued, link);
+
+		if (request->epoch == queue->epoch)
+			continue;
+		if (!first)
+			first = request;
+		waiting++;
+		if (request->expects_reply || waiting == SHARE_QUEUE_WAITING_MAX)
+			*ret_urgent = true;
+		if (*ret_urgent)
+			break;
+	}
+	return first;
+}
+
+bool share_queue_waits(const struct share_queue *queue)
+{
+	bool urgent;
+
+	return queue->epoch > 0 && !queue->held && oldest(queue, &urgent) && !urgent;
+}
+
+void share_queue_flush(struct share_queue *queue)
+{
+	queue->flush = true;
+}
+
 enum share_queue_what share_queue_next(struct share_queue *queue, struct share_queued **ret_request)
 {
+	struct share_queued *request;
+	bool urgent;
+
 	if (queue->hello_due) {
 		queue->hello_due = false;
 		return SHARE_QUEUE_HELLO;
@@ -101,20 +140,18 @@ enum share_queue_what share_queue_next(struct share_queue *queue, struct share_q
 	}
 	if (queue->epoch == 0 || queue->held)
 		return SHARE_QUEUE_NOTHING;
-	list_each(link, tmp, &queue->requests) {
-		struct share_queued *request = list_entry(link, struct share_queued, link);
-
-		if (request->epoch == queue->epoch)
-			continue;
-		request->again = request->epoch != 0;
-		request->epoch = queue->epoch;
-		if (request->expects_reply)
-			queue->unanswered++;
-		queue->in_write = request;
-		*ret_request = request;
-		return SHARE_QUEUE_REQUEST;
-	}
-	return SHARE_QUEUE_NOTHING;
+	request = oldest(queue, &urgent);
+	/* Once one goes that waited for company, all do. */
+	queue->flush = request && urgent;
+	if (!queue->flush)
+		return SHARE_QUEUE_NOTHING;
+	request->again = request->epoch != 0;
+	request->epoch = queue->epoch;
+	if (request->expects_reply)
+		queue->unanswered++;
+	queue->in_write = request;
+	*ret_request = request;
+	return SHARE_QUEUE_REQUEST;
 }
 
 void share_queue_written(struct share_queue *queue)

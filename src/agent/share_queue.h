@@ -6,7 +6,8 @@
  *
  * A request lives from share_queue_add to its reply. What is to be written next, and in which
  * order, is decided in one place, share_queue_next: a hello first, then requests oldest first, each
- * once per server (epoch). One writer at a time takes from it; a reply that arrives while its
+ * once per server (epoch). Requests without a reply (FORGET) wait until another one goes, or until
+ * they are many, or for share_queue_flush: a removed tree would send one after each UNLINK. One writer at a time takes from it; a reply that arrives while its
  * request is being written again frees it only after the write.
  */
 #include "base/list.h"
@@ -14,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define SHARE_QUEUE_WAITING_MAX 32
 
 struct share_queued {
 	struct list link;
@@ -36,6 +39,7 @@ struct share_queue {
 	bool held; /* quiesced: nothing new is sent */
 	bool quiesced_due;
 	bool quiesced_said; /* once for each time it was asked */
+	bool flush;	    /* what waits for company goes now */
 	size_t unanswered;  /* sent and expecting a reply */
 };
 
@@ -65,6 +69,10 @@ bool share_queue_answer(struct share_queue *queue, uint32_t mount, uint64_t uniq
 enum share_queue_what share_queue_next(struct share_queue *queue,
 				       struct share_queued **ret_request);
 void share_queue_written(struct share_queue *queue);
+
+/* Whether requests wait for company; and that they have waited long enough. */
+bool share_queue_waits(const struct share_queue *queue);
+void share_queue_flush(struct share_queue *queue);
 
 /* How much of a mount waits. */
 void share_queue_load(struct share_queue *queue, uint32_t mount, size_t *ret_count,

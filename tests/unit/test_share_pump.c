@@ -147,9 +147,41 @@ static void what_expects_no_answer_is_gone_once_written(void)
 	share_queue_hello(&queue, 7);
 	(void)next_other(&queue);
 	share_queue_add(&queue, 1, "x", 1, 2, false);
+	share_queue_flush(&queue);
 	CHECK_INT(next_request(&queue, &again), 2);
 	share_queue_load(&queue, 1, &count, &bytes);
 	CHECK_INT(count, 0);
+	CHECK_INT(next_request(&queue, &again), 0);
+	share_queue_done(&queue);
+}
+
+static void what_expects_no_answer_waits_for_what_does(void)
+{
+	struct share_queue queue;
+	bool again = false;
+
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	(void)next_other(&queue);
+	share_queue_add(&queue, 1, "x", 1, 2, false);
+	share_queue_add(&queue, 1, "x", 1, 3, false);
+	CHECK_INT(next_request(&queue, &again), 0);
+	CHECK(share_queue_waits(&queue));
+	add(&queue, 4);
+	CHECK(!share_queue_waits(&queue));
+	for (uint64_t unique = 2; unique <= 4; unique++)
+		CHECK_INT(next_request(&queue, &again), unique);
+	CHECK_INT(next_request(&queue, &again), 0);
+	share_queue_add(&queue, 1, "x", 1, 5, false);
+	share_queue_hold(&queue);
+	CHECK(!share_queue_waits(&queue));
+	share_queue_go_on(&queue);
+	CHECK_INT(next_request(&queue, &again), 0);
+	/* Nor for ever, when many wait. */
+	for (uint64_t unique = 6; unique < 5 + SHARE_QUEUE_WAITING_MAX; unique++)
+		share_queue_add(&queue, 1, "x", 1, unique, false);
+	for (uint64_t unique = 5; unique < 5 + SHARE_QUEUE_WAITING_MAX; unique++)
+		CHECK_INT(next_request(&queue, &again), unique);
 	share_queue_done(&queue);
 }
 
@@ -261,6 +293,7 @@ TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
 	  TEST(an_answer_nobody_asked_for_is_refused),
 	  TEST(quiet_is_said_once_when_the_last_answer_is_there),
 	  TEST(an_answer_during_a_repeated_write_waits_for_its_end),
-	  TEST(what_expects_no_answer_is_gone_once_written), TEST(frames_arrive_in_any_pieces),
+	  TEST(what_expects_no_answer_is_gone_once_written),
+	  TEST(what_expects_no_answer_waits_for_what_does), TEST(frames_arrive_in_any_pieces),
 	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
 	  TEST(a_lost_stream_is_found_again_with_the_next_server))
