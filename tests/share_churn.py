@@ -1,5 +1,6 @@
 """Both sides of a share working on one tree at random, and what either of them sees of it. Runs on the
 host and, with nothing but Python's own library, in a guest."""
+import errno
 import hashlib
 import os
 import pathlib
@@ -36,19 +37,26 @@ def churn(top, seed, seconds, mark):
     return done
 
 
+def line_of(top, path):
+    status = path.lstat()
+    line = f"{path.relative_to(top)} {stat.filemode(status.st_mode)} {status.st_ino}"
+    if stat.S_ISLNK(status.st_mode):
+        line += f" {os.readlink(path)}"
+    elif stat.S_ISREG(status.st_mode):
+        line += f" {status.st_size} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return line
+
+
 def tree(top):
     """Every path under a directory with its kind, mode, size, inode number and content; a list of
-    lines. What vanishes while it is looked at is left out."""
+    lines. What vanishes or is moved while it is looked at is left out."""
     lines = []
     for parent, directories, files in os.walk(top):
         directories[:] = sorted(name for name in directories if name != ".devbox")
         for name in sorted(directories + files):
-            path = pathlib.Path(parent, name)
-            status = path.lstat()
-            line = f"{path.relative_to(top)} {stat.filemode(status.st_mode)} {status.st_ino}"
-            if stat.S_ISLNK(status.st_mode):
-                line += f" {os.readlink(path)}"
-            elif stat.S_ISREG(status.st_mode):
-                line += f" {status.st_size} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-            lines.append(line)
+            try:
+                lines.append(line_of(top, pathlib.Path(parent, name)))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ESTALE):
+                    raise
     return sorted(lines)

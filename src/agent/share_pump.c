@@ -15,6 +15,8 @@
  */
 #include "agent/share_pump.h"
 
+#include "agent/share_along.h"
+#include "agent/share_batch.h"
 #include "agent/share_queue.h"
 #include "agent/share_readahead.h"
 #include "agent/share_stream.h"
@@ -36,8 +38,6 @@
 #include <unistd.h>
 
 #define THREAD_STACK	((size_t)128 << 10)
-#define BATCH_MAX	4096
-#define SMALL_MAX	512	 /* what is larger is not copied */
 #define COMPANY_NS	20000000 /* how long a FORGET waits for another request to go with */
 #define NOTIFIES_MAX	65536
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
@@ -59,6 +59,7 @@ struct pump_mount {
 	uint32_t number;
 	int fuse; /* -1: not mounted */
 	char *path;
+	struct share_along along;
 };
 
 struct share_pump {
@@ -94,71 +95,18 @@ static uint64_t get_u64(const uint8_t *at)
 	return value;
 }
 
-static void put_be64(uint8_t *at, uint64_t value)
-{
-	for (int i = 0; i < 8; i++)
-		at[i] = (uint8_t)(value >> (56 - 8 * i));
-}
-
-/* Frames that are written in one go: each write costs the guest and the host an interrupt. */
-struct batch {
-	size_t used;
-	uint8_t bytes[BATCH_MAX];
-};
-
-static void put_frame(struct batch *batch, uint8_t type, uint8_t flags, uint32_t channel,
-		      const void *payload, size_t length)
-{
-	struct frame frame = {
-	    .type = type, .flags = flags, .channel = channel, .length = (uint32_t)length};
-
-	frame_encode(&frame, batch->bytes + batch->used);
-	batch->used += PROTO_FRAME_HEADER;
-	if (length && length <= SMALL_MAX) {
-		memcpy(batch->bytes + batch->used, payload, length);
-		batch->used += length;
-	}
-}
-
-/* What is due, as much as fits. Returns a request that is too large to be copied, whose header is the
- * last thing in the batch, or NULL. Lock held. */
-static const struct share_queued *gather(struct share_queue *queue, struct batch *batch)
-{
-	struct share_queued *request = NULL;
-	enum share_queue_what what;
-	uint8_t nonce[8];
-
-	batch->used = 0;
-	while (batch->used + PROTO_FRAME_HEADER + SMALL_MAX <= sizeof(batch->bytes) &&
-	       (what = share_queue_next(queue, &request)) != SHARE_QUEUE_NOTHING) {
-		if (what == SHARE_QUEUE_HELLO) {
-			put_be64(nonce, queue->nonce);
-			put_frame(batch, SHARE_AGENT_HELLO, 0, 0, nonce, sizeof(nonce));
-		} else if (what == SHARE_QUEUE_QUIESCED) {
-			put_frame(batch, SHARE_QUIESCED, 0, 0, NULL, 0);
-		} else {
-			put_frame(batch, SHARE_REQUEST, request->again ? SHARE_AGAIN : 0,
-				  request->mount, request->bytes, request->length);
-			if (request->length > SMALL_MAX)
-				return request;
-		}
-		share_queue_written(queue);
-	}
-	return NULL;
-}
-
 /* Writes until nothing is due, unless somebody is at it. Called, and returns, with the lock held.
  */
 static void drain(struct share_pump *pump)
 {
-	struct batch batch;
+	struct share_batch batch;
 	struct err err;
 
 	if (pump->writing)
 		return;
 	pump->writing = true;
 	while (!pump->broken) {
-		const struct share_queued *large = gather(&pump->queue, &batch);
+		const struct share_queued *large = share_batch_gather(&batch, &pump->queue);
 		int r;
 
 		if (batch.used == 0)
@@ -234,6 +182,25 @@ static void read_ahead(const struct pump_mount *mount)
 		log_info("share", "reading ahead: %s", err.text);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Lock held, also while the kernel is told: what came with a later answer must not overtake it. */
+static bool answer_along(struct pump_mount *mount, const uint8_t *request)
+{
+	uint8_t reply[SHARE_ALONG_REPLY];
+
+	if (!share_along_answer(&mount->along, request, now_ms(), reply))
+		return false;
+	(void)!write(mount->fuse, reply, sizeof(reply));
+	return true;
+}
+
 static void *forward_thread(void *context)
 {
 	struct pump_mount *mount = context;
@@ -259,6 +226,10 @@ static void *forward_thread(void *context)
 			read_ahead(mount);
 		}
 		(void)pthread_mutex_lock(&pump->lock);
+		if (answer_along(mount, bytes)) {
+			(void)pthread_mutex_unlock(&pump->lock);
+			continue;
+		}
 		wait_for_room(pump, mount->number);
 		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, get_u64(bytes + 8),
 				opcode != OP_FORGET && opcode != OP_BATCH_FORGET);
@@ -347,8 +318,10 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 		return;
 	(void)pthread_mutex_lock(&pump->lock);
 	fuse = pump->mounts[frame->channel].fuse;
-	if (fuse >= 0 && frame->type == SHARE_NOTIFY)
+	if (fuse >= 0 && frame->type == SHARE_NOTIFY) {
+		share_along_forget(&pump->mounts[frame->channel].along);
 		queue_notify(pump, frame->channel, payload, frame->length);
+	}
 	if (frame->type == SHARE_REPLY)
 		asked = share_queue_answer(&pump->queue, frame->channel, get_u64(payload + 8));
 	if (asked) {
@@ -370,6 +343,14 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 		return;
 	}
 	(void)pthread_mutex_lock(&pump->lock);
+	if (frame->type == SHARE_ALONG && frame->length == SHARE_ALONG_SIZE &&
+	    frame->channel < SHARE_PUMP_MOUNTS_MAX) {
+		share_along_put(&pump->mounts[frame->channel].along, payload, now_ms());
+		(void)pthread_mutex_unlock(&pump->lock);
+		return;
+	}
+	for (size_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
+		share_along_forget(&pump->mounts[i].along);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
 		/* Another server: nobody told us what changed in between. */
 		if (pump->queue.epoch > 0) {
@@ -456,8 +437,10 @@ struct share_pump *share_pump_start(int port_fd, struct err *err)
 	(void)pthread_cond_init(&pump->notify, NULL);
 	share_queue_init(&pump->queue);
 	list_init(&pump->notifies);
-	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
+	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++) {
 		pump->mounts[i] = (struct pump_mount){.pump = pump, .number = i, .fuse = -1};
+		share_along_init(&pump->mounts[i].along);
+	}
 	share_stream_init(&pump->stream);
 	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
 	if (file_set_nonblock(port_fd, false, err) < 0 ||

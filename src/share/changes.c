@@ -105,12 +105,20 @@ uint32_t changes_attr_timeout(const struct share *share, const struct node *node
 	return CHANGES_LONG_S;
 }
 
-void changes_own(struct node *node, int fd)
+void changes_own(struct share *share, struct node *node, int fd)
 {
 	struct os_stat stat;
+	uint32_t timeout;
 
-	if (os_stat_at(fd, "", &stat) == 0)
-		attr_note_seen(node, &stat);
+	if (os_stat_at(fd, "", &stat) < 0)
+		return;
+	attr_note_seen(node, &stat);
+	timeout = changes_attr_timeout(share, node, &stat);
+	if (!S_ISDIR(stat.mode) || timeout != CHANGES_LONG_S)
+		return; /* what is believed for a second must be asked for then */
+	share->along.nodeid = node->id;
+	share->along.out = (struct fuse_attr_out){.attr_valid = timeout};
+	attr_fill(share, node, &stat, &share->along.out.attr);
 }
 
 static void put(struct share *share, int32_t code, const void *fixed, size_t fixed_length,

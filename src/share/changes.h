@@ -23,8 +23,9 @@ uint32_t changes_entry_timeout(const struct share *share, const struct node *par
 uint32_t changes_attr_timeout(const struct share *share, const struct node *node,
 			      const struct os_stat *stat);
 
-/* After a change of the guest's own: what came of it is no news. */
-void changes_own(struct node *node, int fd);
+/* After a change of the guest's own: what came of it is no news. Of a directory it goes along with the
+ * answer (share_along). */
+void changes_own(struct share *share, struct node *node, int fd);
 
 /* Everything may have changed unseen: all nodes are looked at again, step by step. */
 void changes_suspect_all(struct share *share);

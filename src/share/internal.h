@@ -41,6 +41,10 @@ struct share {
 	size_t watches;
 	size_t many_names; /* nodes that have more names than the one we know */
 	struct buf notices;
+	struct {
+		uint64_t nodeid; /* 0: none */
+		struct fuse_attr_out out;
+	} along; /* of the directory that the last request changed */
 	enum {
 		SUSPECT_NOTHING,
 		SUSPECT_WATCHING,

@@ -76,7 +76,7 @@ int op_write(struct call *call)
 			break;
 		out.size += (uint32_t)n;
 	}
-	changes_own(call->node, fd);
+	changes_own(call->share, call->node, fd);
 	return call_put(call, &out, sizeof(out));
 }
 
@@ -124,7 +124,7 @@ int op_fallocate(struct call *call)
 	if (fd < 0)
 		return fd;
 	r = os_fallocate(fd, in.mode, (off_t)in.offset, (off_t)in.length);
-	changes_own(call->node, fd);
+	changes_own(call->share, call->node, fd);
 	return r;
 }
 
@@ -181,6 +181,6 @@ int op_copy_file_range(struct call *call)
 	if (n < 0)
 		return (int)n == -EXDEV ? -EOPNOTSUPP : (int)n;
 	out.size = (uint32_t)n;
-	changes_own(to, to_fd);
+	changes_own(call->share, to, to_fd);
 	return call_put(call, &out, sizeof(out));
 }

@@ -74,7 +74,7 @@ static bool made_before(const struct call *call, int r, int dir, const char *nam
 /* The answer to a request that made `name`. */
 static int reply_made(struct call *call, int dir, const char *name)
 {
-	changes_own(call->node, dir);
+	changes_own(call->share, call->node, dir);
 	return entry_reply(call, call->node, dir, name);
 }
 
@@ -208,7 +208,7 @@ int op_unlink(struct call *call)
 	if (S_ISDIR(stat.mode))
 		return -EISDIR;
 	r = orphan_unlink(call->share, call->node, at.dir, name, &stat);
-	changes_own(call->node, at.dir);
+	changes_own(call->share, call->node, at.dir);
 	return r;
 }
 
@@ -235,7 +235,7 @@ int op_rmdir(struct call *call)
 		return -EACCES;
 	if (unlinkat(at.dir, name, AT_REMOVEDIR) < 0)
 		return -errno;
-	changes_own(call->node, at.dir);
+	changes_own(call->share, call->node, at.dir);
 	key = node_key_of(&stat);
 	node = node_by_key(&call->share->nodes, &key);
 	if (node && node->id >= NODE_FIRST)
@@ -387,8 +387,8 @@ static int rename_to(struct call *call, uint64_t new_dir, uint32_t flags)
 		return -EINVAL;
 	r = rename_ends(call->share, &from, &to, flags, call->again);
 	if (r == 0) {
-		changes_own(from.dir, from.at.dir);
-		changes_own(to.dir, to.at.dir);
+		changes_own(call->share, from.dir, from.at.dir);
+		changes_own(call->share, to.dir, to.at.dir);
 	}
 	locate_done(&from.at);
 	locate_done(&to.at);

@@ -331,12 +331,15 @@ int share_request(struct share *share, const void *request, size_t length, bool 
 	call.length = length - sizeof(in) - extensions;
 	if (in.opcode < FUSE_OPCODE_COUNT)
 		operation = &operations[in.opcode];
+	share->along.nodeid = 0;
 	/* A live server never sees a number twice, so only a repeated one is worth a look. */
 	if (again && operation->once && replies_find(&share->replies, in.unique, reply))
 		return 0;
 	buf_init(&answer, SHARE_REPLY_MAX);
 	call.reply = &answer;
 	r = run(&call, operation);
+	if (r < 0)
+		share->along.nodeid = 0;
 	if (operation->no_reply)
 		return 0;
 	if (r < 0)
@@ -354,4 +357,10 @@ int share_request(struct share *share, const void *request, size_t length, bool 
 		journal_reply(share, &out, buf_data(&answer), buf_length(&answer));
 	}
 	return 0;
+}
+
+void share_along(const struct share *share, struct buf *ret_bytes)
+{
+	if (share->along.nodeid)
+		(void)buf_append(ret_bytes, &share->along, sizeof(share->along));
 }

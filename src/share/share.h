@@ -49,6 +49,10 @@ void share_free(struct share *share);
 int share_request(struct share *share, const void *request, size_t length, bool again,
 		  struct buf *reply);
 
+/* After a request that changed a directory: what the guest's kernel will ask next, its attributes.
+ * Appends u64 node and struct fuse_attr_out, or nothing. */
+void share_along(const struct share *share, struct buf *ret_bytes);
+
 /*
  * What survives the process. The journal grows with each request by what it changed: the nodes the
  * guest holds, and the last answers, so that a request sent again after a crash is not done twice.

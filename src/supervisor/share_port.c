@@ -62,6 +62,7 @@ void share_port_init(struct share_port *port, struct share *const *shares, uint6
 	buf_init(&port->in, IN_MAX);
 	buf_init(&port->out, OUT_MAX);
 	buf_init(&port->reply, SHARE_PAYLOAD_MAX);
+	buf_init(&port->along, SHARE_ALONG_SIZE);
 	for (int i = 0; i < 2; i++)
 		if (previous[i])
 			say_hello(port, previous[i]);
@@ -73,6 +74,7 @@ void share_port_done(struct share_port *port)
 	buf_done(&port->in);
 	buf_done(&port->out);
 	buf_done(&port->reply);
+	buf_done(&port->along);
 }
 
 size_t share_port_wants(const struct share_port *port)
@@ -116,6 +118,11 @@ static int take_request(struct share_port *port, const struct frame *frame, cons
 	if (share_request(share, payload, frame->length, frame->flags & SHARE_AGAIN, &port->reply) <
 	    0)
 		return err_set(err, ERR_PROTOCOL, "the guest sent something that is no request");
+	buf_clear(&port->along);
+	share_along(share, &port->along);
+	if (buf_length(&port->along) > 0)
+		put(port, SHARE_ALONG, frame->channel, buf_data(&port->along),
+		    buf_length(&port->along));
 	if (buf_length(&port->reply) > 0)
 		put(port, SHARE_REPLY, frame->channel, buf_data(&port->reply),
 		    buf_length(&port->reply));

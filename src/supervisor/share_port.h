@@ -20,6 +20,7 @@ struct share_port {
 	struct buf in;
 	struct buf out;
 	struct buf reply;
+	struct buf along; /* what is sent before the reply */
 	uint64_t nonce;
 	uint64_t notified_ms; /* start of the present measure of notices */
 	unsigned notified;    /* sent in it */

@@ -18,6 +18,7 @@
 #define SHARE_DATA_MAX	      (1u << 20) /* FUSE max_write, and the largest READ */
 #define SHARE_PAYLOAD_MAX     (SHARE_DATA_MAX + 65536u)
 #define SHARE_OUTSTANDING_MAX 128 /* requests of one share without a reply */
+#define SHARE_ALONG_SIZE      112
 
 /* Flags of a frame. */
 enum share_flag {
@@ -34,4 +35,7 @@ enum share_type {
 	SHARE_QUIESCE = 38,	 /* host to guest: forward no new requests */
 	SHARE_QUIESCED = 39,	 /* guest to host: none is outstanding */
 	SHARE_RESUME = 40,	 /* host to guest: go on */
+	/* Host to guest: u64 node, fuse_attr_out: a directory that the request changed whose reply
+	 * is the next frame. The kernel asks for it before it works in it again. */
+	SHARE_ALONG = 41,
 };

@@ -182,8 +182,8 @@ class Rig:
         self.run(function, *arguments, uid=0)
 
 
-def wait_for(condition, what, seconds=10):
+def wait_for(condition, what, seconds=10, pause=0.005):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"in vain for {seconds} s: {what}"
-        time.sleep(0.005)
+        time.sleep(pause)

@@ -89,6 +89,35 @@ def in_guests_name(*paths):
         os.chown(path, HOST_ID, HOST_ID)
 
 
+def test_a_directory_shows_each_change_in_it_at_once(rig):
+    """Its attributes come along with the answer to the change (share_along.c); what the host does
+    next counts all the same."""
+    names = [f"d{i}" for i in range(70)]  # more than are kept
+
+    def same(name):
+        ours, theirs = os.stat(rig.host / name), os.stat(name)
+        return (ours.st_mtime_ns, ours.st_nlink, ours.st_size, ours.st_mode) == \
+            (theirs.st_mtime_ns, theirs.st_nlink, theirs.st_size, theirs.st_mode)
+
+    def work():
+        for name in names:
+            os.mkdir(name)
+        changes = (lambda name: put(f"{name}/f"), lambda name: os.mkdir(f"{name}/e"),
+                   lambda name: os.rename(f"{name}/f", f"{name}/g"), lambda name: os.chmod(name, 0o700),
+                   lambda name: os.rename(f"{name}/g", f"{names[0]}/{name}"),
+                   lambda name: os.rmdir(f"{name}/e"))
+        for change in changes:
+            for name in names:
+                change(name)
+                assert same(name) and same(names[0]), (changes.index(change), name)
+        for name in names[1:9]:
+            os.unlink(f"{names[0]}/{name}")
+            yield
+            wait_for(lambda: same(names[0]), "the host's change", seconds=5)
+    for number, _ in enumerate(rig.steps(work)):
+        (rig.host / names[0] / f"host {number}").touch()
+
+
 def written(fd, text):
     """Whether it could be written: a place is wrong until the server has read what the host did."""
     try:

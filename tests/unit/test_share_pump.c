@@ -1,4 +1,5 @@
 /* The guest's end of the share port: which request is sent when, and what is a frame. */
+#include "agent/share_along.h"
 #include "agent/share_queue.h"
 #include "agent/share_stream.h"
 #include "unit/test.h"
@@ -185,6 +186,62 @@ static void what_expects_no_answer_waits_for_what_does(void)
 	share_queue_done(&queue);
 }
 
+/* The answer to a request that share_along has: the last byte of what was put, 0 for none. */
+static int answer(struct share_along *along, uint32_t opcode, uint64_t node, uint64_t now_ms)
+{
+	uint8_t request[40] = {0};
+	uint8_t reply[SHARE_ALONG_REPLY];
+	uint32_t length;
+
+	memcpy(request + 4, &opcode, sizeof(opcode));
+	request[8] = 77;
+	memcpy(request + 16, &node, sizeof(node));
+	if (!share_along_answer(along, request, now_ms, reply))
+		return 0;
+	memcpy(&length, reply, sizeof(length));
+	CHECK_INT(length, sizeof(reply));
+	CHECK_INT(reply[4], 0);
+	CHECK_INT(reply[8], 77);
+	return reply[sizeof(reply) - 1];
+}
+
+static void put_along(struct share_along *along, uint64_t node, uint8_t mark, uint64_t now_ms)
+{
+	uint8_t payload[SHARE_ALONG_SIZE] = {0};
+
+	memcpy(payload, &node, sizeof(node));
+	payload[sizeof(payload) - 1] = mark;
+	share_along_put(along, payload, now_ms);
+}
+
+static void what_came_along_is_answered_until_it_may_have_changed(void)
+{
+	enum { LOOKUP = 1, GETATTR = 3, MKNOD = 8, RENAME = 12, READDIR = 28 };
+	struct share_along along = {.life = 0};
+
+	share_along_init(&along);
+	CHECK_INT(answer(&along, GETATTR, 5, 0), 0);
+	put_along(&along, 5, 50, 0);
+	put_along(&along, 6, 60, 0);
+	CHECK_INT(answer(&along, GETATTR, 5, 1), 50);
+	CHECK_INT(answer(&along, LOOKUP, 5, 1), 0);
+	CHECK_INT(answer(&along, READDIR, 5, 1), 0);
+	CHECK_INT(answer(&along, GETATTR, 5 + SHARE_ALONG_SLOTS, 1), 0);
+	CHECK_INT(answer(&along, GETATTR, 5, SHARE_ALONG_MS - 1), 50);
+	CHECK_INT(answer(&along, GETATTR, 5, SHARE_ALONG_MS), 0);
+	/* A change in one directory says nothing of another; a renaming has two. */
+	CHECK_INT(answer(&along, MKNOD, 5, 1), 0);
+	CHECK_INT(answer(&along, GETATTR, 5, 1), 0);
+	CHECK_INT(answer(&along, GETATTR, 6, 1), 60);
+	put_along(&along, 5, 51, 1);
+	CHECK_INT(answer(&along, GETATTR, 5, 1), 51);
+	CHECK_INT(answer(&along, RENAME, 5, 1), 0);
+	CHECK_INT(answer(&along, GETATTR, 6, 1), 0);
+	put_along(&along, 6, 61, 1);
+	share_along_forget(&along); /* a notification */
+	CHECK_INT(answer(&along, GETATTR, 6, 1), 0);
+}
+
 static size_t put_frame(uint8_t *at, uint8_t type, const void *payload, uint32_t length)
 {
 	frame_encode(&(struct frame){.type = type, .length = length}, at);
@@ -294,6 +351,8 @@ TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
 	  TEST(quiet_is_said_once_when_the_last_answer_is_there),
 	  TEST(an_answer_during_a_repeated_write_waits_for_its_end),
 	  TEST(what_expects_no_answer_is_gone_once_written),
-	  TEST(what_expects_no_answer_waits_for_what_does), TEST(frames_arrive_in_any_pieces),
+	  TEST(what_expects_no_answer_waits_for_what_does),
+	  TEST(what_came_along_is_answered_until_it_may_have_changed),
+	  TEST(frames_arrive_in_any_pieces),
 	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
 	  TEST(a_lost_stream_is_found_again_with_the_next_server))
