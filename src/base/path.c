@@ -81,6 +81,16 @@ char *path_self(struct err *err)
 	return self;
 }
 
+char *path_running(struct err *err)
+{
+#ifdef __linux__
+	(void)err;
+	return xstrdup("/proc/self/exe");
+#else
+	return path_self(err);
+#endif
+}
+
 char *path_program(const char *room, const char *name, struct err *err)
 {
 	const char *libexec = absolute_env("DXVM_LIBEXEC");

@@ -29,3 +29,6 @@ char *path_program(const char *room, const char *name, struct err *err);
 
 /* The running program itself. */
 char *path_self(struct err *err);
+/* By what it can be run once more: the very same, also when another one was installed in its place
+ * meanwhile, where the host can (Linux). */
+char *path_running(struct err *err);

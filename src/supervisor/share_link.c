@@ -121,7 +121,7 @@ static void add_further(const struct share_link *share, char **options, struct s
 static int start_server(struct share_link *share, struct err *err)
 {
 	const struct guest_ids *ids = share->spec.ids;
-	auto_free char *self = path_self(err);
+	auto_free char *self = path_running(err);
 	auto_free char *guest = xasprintf("--guest=%u:%u", ids->guest_uid, ids->guest_gid);
 	auto_free char *project = xasprintf("--share=1:%d:devbox", SERVER_PROJECT);
 	char *argv[SERVER_ARGUMENTS + SHARE_LIST_MAX + 2] = {

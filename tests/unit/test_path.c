@@ -3,6 +3,7 @@
 #include "unit/test.h"
 
 #include <pwd.h>
+#include <sys/stat.h>
 
 static void join_puts_exactly_one_slash(void)
 {
@@ -76,6 +77,22 @@ static void self_is_this_program(void)
 	CHECK_STR(self ? path_base(self) : NULL, "test_path");
 }
 
+static void what_runs_can_be_run_again_whatever_is_installed_meanwhile(void)
+{
+	struct err err = ERR_INIT;
+	auto_free char *self = path_self(&err);
+	auto_free char *running = path_running(&err);
+	struct stat ours;
+	struct stat theirs;
+
+	CHECK_INT(stat(self, &ours), 0);
+	CHECK_INT(stat(running, &theirs), 0);
+	CHECK(ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino);
+#ifdef __linux__
+	CHECK(strcmp(self, running) != 0); /* another program may have that name by now */
+#endif
+}
+
 static void a_program_is_found_where_the_override_says(void)
 {
 	struct err err = ERR_INIT;
@@ -100,5 +117,6 @@ static void a_missing_program_is_an_error_that_names_every_place(void)
 TEST_MAIN(TEST(join_puts_exactly_one_slash), TEST(base_is_the_last_component),
 	  TEST(state_dir_follows_xdg_then_home_then_the_user_database),
 	  TEST(runtime_dir_leaves_room_for_a_socket_name), TEST(self_is_this_program),
+	  TEST(what_runs_can_be_run_again_whatever_is_installed_meanwhile),
 	  TEST(a_program_is_found_where_the_override_says),
 	  TEST(a_missing_program_is_an_error_that_names_every_place))
