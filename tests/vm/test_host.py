@@ -9,8 +9,8 @@ import pytest
 from conftest import small
 from projects import Project, alive, stop_quietly, wait_until
 
-ROOM = 16 << 20 # left for the guest at first
-WRITTEN = 64 # MiB; more than that
+ROOM = 8 << 20 # left for the guest at first
+WRITTEN = 32 # MiB; more than that
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
 
