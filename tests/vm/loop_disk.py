@@ -61,6 +61,9 @@ class LoopDisk:
                                   check=False).returncode == 0
         wait_until(gone, f"{self.path} is unmounted")
         run("losetup", "--detach", self.device)
+        # A mount namespace that somebody made meanwhile keeps it alive, and what it has to write.
+        wait_until(lambda: not run("losetup", "--associated", str(self.image)),
+                   f"{self.device} is free", 120)
 
     def fill(self):
         """Leaves no room at all; returns the file to remove."""
