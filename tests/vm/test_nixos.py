@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import nixos_standin
-from projects import Project, stop_quietly, wait_until
+from projects import BUILD, Project, stop_quietly, wait_until
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -148,6 +148,35 @@ def test_a_rebuild_is_booted_next_and_the_system_before_on_request(nixos):
     nixos.stop()
 
 
+def running_agent(project):
+    """The SHA-256 of the agent that runs in the guest."""
+    return guest(project, "for p in /proc/[0-9]*; do case $(sudo -n readlink $p/exe) in"
+                          " /var/lib/dxvm/dxvm-agent*) sudo -n sha256sum $p/exe;; esac; done").split()[0]
+
+
+def test_another_agent_of_the_hosts_is_used_from_the_next_start_on(nixos, monkeypatch):
+    old = (BUILD / "src" / "agent" / "dxvm-agent").read_bytes()
+    libexec = nixos.root.parent / "libexec"
+    libexec.mkdir()
+    for path in (BUILD / "src").glob("*/dxvm-*"):
+        if path.is_file():
+            (libexec / path.name).symlink_to(path)
+    (libexec / "dxvm-agent").unlink()
+    (libexec / "dxvm-agent").write_bytes(old + b"newer")
+    new = hashlib.sha256(old + b"newer").hexdigest()
+    (libexec / "dxvm-agent").chmod(0o755)
+    nixos.stop()
+    monkeypatch.setitem(nixos.environment, "DXVM_LIBEXEC", str(libexec))
+    assert nixos.run("start").returncode == 0
+    wait_until(lambda: "the guest has a new dxvm-agent" in (nixos.data / "log").read_text(), "it has come")
+    assert running_agent(nixos) == hashlib.sha256(old).hexdigest()
+    assert guest(nixos, "sha256sum </var/lib/dxvm/dxvm-agent").split()[0] == new
+    nixos.stop()
+    assert running_agent(nixos) == new
+    assert (nixos.data / "log").read_text().count("the guest has a new") == 1
+    nixos.stop()
+
+
 def test_what_a_guest_wrote_to_be_booted_is_not_trusted(nixos):
     current = nixos.data / "boot" / "current"
     text = (current / "cmdline").read_text()
@@ -201,3 +230,8 @@ def test_an_installer_that_restarts(dxvm, place):
 def test_an_installation_that_fails_says_where(dxvm, place):
     text = check_fault(dxvm, place, "fail-system", "installing NixOS: install.sh ended with status 1")
     assert "last lines of the installer's console" in text and "| error: attribute missing" in text
+
+
+def test_a_prompt_that_never_comes(dxvm, place):
+    check_fault(dxvm, place, "no-prompt", "booting the installer: nothing was heard for 3 s",
+                DXVM_INSTALL_SILENCE="3")
