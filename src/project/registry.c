@@ -42,7 +42,10 @@ static int read_entry(int dir, const char *id, struct registered *ret_known, str
 	    !number_skip(&at, "\ninode ") || !number_take(&at, 10, UINT64_MAX, &directory.inode) ||
 	    !number_skip(&at, "\nborn ") || !number_take(&at, 10, UINT64_MAX, &directory.born_ns) ||
 	    !number_skip(&at, "\npath ") || at[0] != '/')
-		return err_set(err, ERR_INVALID, "the registry entry %s is damaged", id);
+		return err_set(err, ERR_INVALID,
+			       "the registry entry %s is damaged or of another dxvm; `dxvm adopt` "
+			       "makes it anew",
+			       id);
 	*ret_known = (struct registered){.path = xstrdup(at), .directory = directory};
 	(void)snprintf(ret_known->id, sizeof(ret_known->id), "%s", id);
 	return 0;

@@ -1,5 +1,6 @@
 """config, ls, rm, adopt, and data for programs."""
 import json
+import pathlib
 import shutil
 import subprocess
 
@@ -213,13 +214,26 @@ def test_a_vm_that_came_with_a_repository_is_refused_until_adopted(project, scra
         assert refused.returncode == 125, words
         assert b"was not made by dxvm on this machine for you" in refused.stderr
         assert b"`dxvm adopt`" in refused.stderr
+    (cloned.data / "saved").mkdir()
+    (cloned.data / "saved" / "ram").write_text("what somebody else's guest was doing")
     assert cloned.run("adopt").returncode == 0
+    assert not (cloned.data / "saved").exists()
     try:
         assert cloned.run("exec", "echo", "mine").stdout == b"mine\n"
         assert (cloned.data / "id").read_text() != (project.data / "id").read_text()
         assert project.run("exec", "echo", "still mine").stdout == b"still mine\n"
     finally:
         stop_quietly(cloned)
+
+
+def test_a_registry_entry_that_cannot_be_read_is_made_anew_by_adopt(project):
+    known = pathlib.Path(project.environment["XDG_STATE_HOME"]) / "devbox" / "vm" / "registry"
+    (known / (project.data / "id").read_text().strip()).write_text(f"device 1\ninode 2\npath {project.data}")
+    refused = project.run("exec", "true")
+    assert refused.returncode == 125
+    assert b"is damaged or of another dxvm; `dxvm adopt` makes it anew" in refused.stderr
+    assert project.run("adopt").returncode == 0
+    assert project.run("exec", "echo", "mine").stdout == b"mine\n"
 
 
 def test_a_moved_project_is_still_known(project, scratch):
