@@ -40,6 +40,7 @@
 #define THREAD_STACK	((size_t)128 << 10)
 #define COMPANY_NS	20000000 /* how long a FORGET waits for another request to go with */
 #define NOTIFIES_MAX	65536
+#define STALE_PAUSE_MS	500 /* so often caches may be dropped for stale ids */
 #define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
 #define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
 #define OP_FORGET	2u
@@ -75,6 +76,7 @@ struct share_pump {
 	struct list notifies;
 	size_t notify_count;
 	bool drop_caches;				 /* for the notify thread, too */
+	uint64_t stale_ms;				 /* when an answer last made it so */
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
 	struct share_stream stream;			 /* of the backward thread alone */
 };
@@ -307,6 +309,21 @@ static void queue_notify(struct share_pump *pump, uint32_t mount, const uint8_t 
 	(void)pthread_cond_signal(&pump->notify);
 }
 
+/* Lock held. An id that a server started anew does not know: its name was in use here when the
+ * caches were dropped. Opening a file asks nothing, so the kernel would go on with the id for as
+ * long as it keeps the name. */
+static void see_stale(struct share_pump *pump, const uint8_t *answer)
+{
+	uint64_t now = now_ms();
+
+	if ((int32_t)get_u32(answer + 4) != -ESTALE || pump->queue.epoch < 2 ||
+	    now < pump->stale_ms + STALE_PAUSE_MS)
+		return;
+	pump->stale_ms = now;
+	pump->drop_caches = true;
+	(void)pthread_cond_signal(&pump->notify);
+}
+
 /* A frame with a FUSE message for one of the mounts. */
 static void take_message(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
 {
@@ -325,6 +342,7 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 	if (frame->type == SHARE_REPLY)
 		asked = share_queue_answer(&pump->queue, frame->channel, get_u64(payload + 8));
 	if (asked) {
+		see_stale(pump, payload);
 		(void)pthread_cond_broadcast(&pump->room);
 		if (pump->queue.quiesced_due)
 			(void)pthread_cond_signal(&pump->due);

@@ -95,7 +95,9 @@ def test_a_kill_in_each_step_of_a_start(project, held, victim, step):
     elif victim == "supervisor":
         assert (status, words) == (125, f"{LOST}its supervisor ended{MORE}")
     elif step == "session":
-        assert (status, words) == (125, f"{LOST}{KILLED}{MORE}")
+        # The end of the session may be heard before that of the connection.
+        assert status == 125
+        assert words in (f"{LOST}{KILLED}{MORE}", f"dxvm: {KILLED}{MORE}")
     else:
         assert (status, words) == (125, f"dxvm: {KILLED}")
     check_next(project, ["exec", "say", "fine"])
