@@ -8,17 +8,15 @@
 #define OPENED(channel) "OPEN " channel "; DATA " channel " "
 
 /* A rig with programs to offer; they are as long as that. */
-static struct temp_dir begin(struct rig *rig, size_t agent, size_t devbox)
+static void begin(struct rig *rig, const struct temp_dir *dir, size_t agent, size_t devbox)
 {
-	struct temp_dir dir = temp_dir_make();
 	auto_free char *bytes = xcalloc(1, agent + devbox);
 
-	temp_dir_put(&dir, "dxvm-agent", bytes, agent);
-	temp_dir_put(&dir, "dxvm-devbox", bytes, devbox);
-	(void)setenv("DXVM_LIBEXEC", dir.path, 1);
+	temp_dir_put(dir, "dxvm-agent", bytes, agent);
+	temp_dir_put(dir, "dxvm-devbox", bytes, devbox);
+	(void)setenv("DXVM_LIBEXEC", dir->path, 1);
 	rig_init(rig, MUX_HOST);
 	update_offer(rig->mux);
-	return dir;
 }
 
 static void answer(struct rig *rig, uint32_t channel, bool wanted)
@@ -38,8 +36,9 @@ static void end(struct rig *rig, uint32_t channel)
 static void one_after_the_other_is_offered_and_only_sent_if_wanted(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, 100, 200);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 
+	begin(&rig, &dir, 100, 200);
 	CHECK_STR(rig_output(&rig), OPENED("1") "(50)");
 	answer(&rig, 1, false);
 	end(&rig, 1);
@@ -53,8 +52,9 @@ static void one_after_the_other_is_offered_and_only_sent_if_wanted(void)
 static void no_more_is_sent_than_the_guest_takes(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, PROTO_WINDOW + 1000, 1);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 
+	begin(&rig, &dir, PROTO_WINDOW + 1000, 1);
 	(void)rig_output(&rig);
 	answer(&rig, 1, true);
 	CHECK(strstr(rig_output(&rig), "EOF") == NULL);
@@ -67,9 +67,10 @@ static void no_more_is_sent_than_the_guest_takes(void)
 static void an_agent_that_knows_no_programs_is_left_alone(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, 1, 1);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 	const char reason[] = "\0\0\0\2\0\0\0\3no!";
 
+	begin(&rig, &dir, 1, 1);
 	(void)rig_output(&rig);
 	CHECK_INT(rig_feed(&rig, PROTO_REJECT, 0, 1, reason, sizeof(reason) - 1), 0);
 	CHECK_STR(rig_output(&rig), OPENED("3") "(51)");
@@ -80,9 +81,10 @@ static void an_agent_that_knows_no_programs_is_left_alone(void)
 static void a_guest_that_talks_without_end_costs_nothing(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, 1, 1);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 	static const uint8_t words[PROTO_PAYLOAD_MAX];
 
+	begin(&rig, &dir, 1, 1);
 	(void)rig_output(&rig);
 	answer(&rig, 1, true);
 	for (int i = 0; i < 100; i++) {
@@ -96,8 +98,9 @@ static void a_guest_that_talks_without_end_costs_nothing(void)
 static void a_lost_link_ends_it(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, PROTO_WINDOW * 2, 1);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 
+	begin(&rig, &dir, PROTO_WINDOW * 2, 1);
 	(void)rig_output(&rig);
 	answer(&rig, 1, true);
 	mux_lose(rig.mux);
@@ -107,8 +110,9 @@ static void a_lost_link_ends_it(void)
 static void without_programs_nothing_is_offered(void)
 {
 	struct rig rig auto_rig;
-	auto_temp_dir struct temp_dir dir = begin(&rig, 0, 1);
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
 
+	begin(&rig, &dir, 0, 1);
 	CHECK_STR(rig_output(&rig), OPENED("1") "(51)"); /* an empty file is none */
 }
 
