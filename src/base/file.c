@@ -246,12 +246,12 @@ static bool is_directory(const char *path)
 
 int file_mkdir(int dir, const char *name, mode_t mode, bool *ret_new, struct err *err)
 {
-	bool new = fault_point("mkdir", name) == 0 && mkdirat(dir, name, mode) == 0;
+	bool made = fault_point("mkdir", name) == 0 && mkdirat(dir, name, mode) == 0;
 
-	if (!new &&errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return err_sys(err, "create directory %s", name);
 	if (ret_new)
-		*ret_new = new;
+		*ret_new = made;
 	return 0;
 }
 

@@ -93,6 +93,16 @@ static int make_devbox(const struct project *project, int *ret_fd, struct err *e
 	return 0;
 }
 
+/* Somebody else's project, or one on a medium that takes no writes: the VM can be elsewhere. */
+static void advise(struct err *err)
+{
+	const struct err why = *err;
+
+	if (why.sys == EROFS || why.sys == EACCES || why.sys == EPERM)
+		(void)err_set(err, ERR_SYSTEM, "%s; --datadir DIR keeps the VM outside the project",
+			      why.text);
+}
+
 int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
 {
 	auto_free char *usual = xasprintf("%s/.devbox/vm", project->root);
@@ -104,8 +114,10 @@ int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
 		auto_close int devbox = -1;
 
 		if (make_devbox(project, &devbox, err) < 0 ||
-		    file_mkdir(devbox, "vm", 0700, NULL, err) < 0)
+		    file_mkdir(devbox, "vm", 0700, NULL, err) < 0) {
+			advise(err);
 			return err_wrap(err, "%s", project->root);
+		}
 	}
 	return file_open_dir(AT_FDCWD, project->data_dir, ret_fd, err);
 }
