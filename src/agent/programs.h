@@ -5,6 +5,8 @@
  * that boots itself has both on its disk, in PROGRAMS_KEPT; what lies there is used from the next
  * boot on.
  */
+#include "base/err.h"
+
 #define PROGRAMS      "/run/dxvm/bin"
 #define PROGRAMS_KEPT "/var/lib/dxvm"
 
@@ -15,3 +17,6 @@ int programs_take_kept(void);
 
 /* Puts it into PROGRAMS, once /run is there. */
 void programs_install(int program);
+
+/* Sees to it that login shells find it and the host's devbox, where /etc/profile would forget them. */
+int programs_show_to_logins(struct err *err);

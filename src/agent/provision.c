@@ -3,6 +3,7 @@
 #include "agent/home.h"
 #include "agent/identity.h"
 #include "agent/net.h"
+#include "agent/programs.h"
 #include "agent/root.h"
 #include "agent/user.h"
 #include "base/file.h"
@@ -117,6 +118,7 @@ static int make_system(const struct message_configure *configure, struct err *er
 	try(identity_host_name(configure->hostname, err), err);
 	try(identity_machine_id(configure->machine_id, err), err);
 	try(identity_time_zone(configure->timezone, err), err);
+	try(programs_show_to_logins(err), err);
 	try(net_loopback(err), err);
 	/* ping(8) for everybody, without privileges. */
 	write_line("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");

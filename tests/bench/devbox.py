@@ -91,7 +91,7 @@ def prepare(project):
 def measure_devbox(project, times):
     if not prepare(project):
         return
-    # No login shell: /etc/profile would take devbox out of PATH.
+    # No login shell: dxvm opens none either.
     typed, through = in_turns(times, lambda: prompt_ms(project, "exec", "bash", typed="devbox shell"),
                               lambda: prompt_ms(project, "shell", "--new"))
     row("devbox shell, typed in the guest", f"{typed:.1f}", "ms")
