@@ -1,7 +1,6 @@
 """devbox of the host's in the Debian guest: first a program of the tests that is as static as devbox is, then,
 where there is one, devbox itself."""
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -9,6 +8,7 @@ import subprocess
 
 import pytest
 
+import devbox_itself
 from projects import BUILD, Project, stop_quietly
 from test_devbox import guest
 
@@ -57,6 +57,8 @@ def test_the_hosts_devbox_runs_in_the_guest_from_where_nobody_can_change_it(tool
     assert guest(tools, "command -v devbox; cd /run/dxvm/tools; touch x 2>&1; sudo touch x 2>&1 | "
                         "grep -c Read-only; sudo rm devbox 2>&1 | grep -c Read-only") == \
         "/run/dxvm/tools/devbox\ntouch: cannot touch 'x': Read-only file system\n1\n1"
+    assert guest(tools, "bash -lc 'command -v devbox dxvm-devbox'") == \
+        "/run/dxvm/tools/devbox\n/run/dxvm/bin/dxvm-devbox", "also where /etc/profile makes PATH"
     shell = tools.run("-q", "-e", "A=1", input=b"")
     assert shell.stdout == b"devbox devbox: <shell> <--env> <A=1>\n"
 
@@ -108,15 +110,6 @@ DERIVATION = {"IN_NIX_SHELL", "NIX_BUILD_CORES", "NIX_STORE", "OLDPWD", "buildIn
 PATHS = {"PATH", "DEVBOX_NIX_ENV_PATH_"}
 
 
-def find_devbox():
-    """A devbox that was built for the tests, or this host's own: the file, or None."""
-    found = os.environ.get("DXVM_TEST_DEVBOX") or shutil.which("devbox")
-    if not found:
-        return None
-    with open(found, "rb") as file:
-        return found if file.read(4) == b"\x7fELF" else None
-
-
 def nix_will_do():
     """Whether this host has a Nix that devbox takes."""
     done = subprocess.run(["nix", "--version"], capture_output=True, check=False) \
@@ -128,9 +121,9 @@ def nix_will_do():
 @pytest.fixture(scope="module", params=["fake", "debian"])
 def real(dxvm, home, request, tmp_path_factory):
     """A project whose guest has devbox itself; a VM without a network, or this host."""
-    found = find_devbox()
+    found, why = devbox_itself.find()
     if not found:
-        pytest.skip("devbox itself is not here: DXVM_TEST_DEVBOX names a static devbox for Linux")
+        pytest.skip(why)
     path, environment = home
     environment = {**environment, "DXVM_DEVBOX": found}
     if request.param == "fake":
