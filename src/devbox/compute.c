@@ -190,7 +190,7 @@ static int set_given(const struct compute *compute, struct vars *vars, struct er
 	auto_vars struct vars given = {.count = 0};
 
 	if (compute->env_file && read_dotenv(compute->env_file, compute->env_file, &given, err) < 0)
-		return -1;
+		return err_wrap(err, "--env-file");
 	for (size_t i = 0; i < compute->given_count; i++) {
 		const char *equals = strchr(compute->given[i], '=');
 

@@ -52,6 +52,8 @@ static char *found(const struct parser *p)
 		return xstrdup("the end of the file");
 	if (*p->at > 0x20 && *p->at < 0x7f)
 		return xasprintf("'%c'", *p->at);
+	if (p->end - p->at >= 3 && memcmp(p->at, "\xef\xbb\xbf", 3) == 0)
+		return xstrdup("a byte order mark; save the file without one");
 	return xasprintf("byte 0x%02x", *p->at);
 }
 

@@ -85,7 +85,8 @@ static void realise(const char *program, const char *root, struct packages *pack
 	}
 	if (!there)
 		say("installing the packages of " CONFIG_NAME);
-	if (!run(&words, there)) {
+	/* A single one has been tried then; quietly, where it was believed to be there. */
+	if (!run(&words, there) && (there || packages->count > 1)) {
 		for (size_t i = 0; i < packages->count; i++) {
 			auto_free char *own_root = xasprintf("%s-%zu", root, i + 1);
 

@@ -188,7 +188,8 @@ def test_variables_given_on_the_command_line_and_in_a_file(environment):
     done = environment.run("run", "-e", "no-name", "where")
     assert done.returncode == 1 and b'-e wants NAME=VALUE, not "no-name"' in done.stderr
     done = environment.run("run", "--env-file", "missing.env", "where")
-    assert done.returncode == 1 and b"missing.env" in done.stderr
+    assert done.returncode == 1
+    assert b"dxvm: --env-file: read missing.env: No such file or directory\n" in done.stderr
 
 
 def test_a_pure_environment_has_nothing_of_the_guests_but_three_variables(environment):
@@ -290,6 +291,26 @@ def test_what_needs_devbox_is_said_before_a_script_only_when_it_is_news(environm
     assert first.count("dxvm: github:a/b#c: needs devbox") == 1
     assert "needs devbox" not in environment.run("run", "true").stderr.decode()
     assert "jq@1" in environment.run("shell", "--print-env").stderr.decode()
+
+
+@pytest.mark.parametrize("names, calls", [(["a"], [1]), (["a", "b"], [2, 1, 1])])
+def test_packages_are_tried_together_and_then_each_alone(environment, names, calls):
+    """How many are asked for at a time, by a Nix that can install none."""
+    tools = environment.root.parent / "tools"
+    tools.mkdir()
+    (tools / "nix-store").write_text('#!/bin/sh\necho "$*" >>"$HOME/calls"; exit 1\n')
+    (tools / "nix-store").chmod(0o755)
+    environment.environment["PATH"] = f"{tools}:{environment.environment['PATH']}"
+    system = os.uname().machine + "-linux"
+    (environment.root / "devbox.json").write_text(json.dumps({"packages": [f"{n}@1" for n in names]}))
+    (environment.root / "devbox.lock").write_text(json.dumps({"packages": {
+        f"{n}@1": {"systems": {system: {"store_path": f"/nix/store/{n * 32}-no"}}} for n in names}}))
+    done = environment.run("run", "true")
+    assert done.returncode == 0
+    assert [line for line in done.stderr.decode().splitlines() if "installed" in line] == \
+        [f"dxvm: {n}@1: could not be installed" for n in names]
+    asked = (environment.root.parent / "calls").read_text().splitlines()
+    assert [line.count("/nix/store/") for line in asked] == calls
 
 
 DEVBOX = """#!/bin/sh

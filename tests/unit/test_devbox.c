@@ -36,6 +36,9 @@ static void json_that_is_wrong_is_refused_with_its_place(void)
 		const char *error;
 	} cases[] = {
 	    {"", "f:1:1: expected a value, found the end of the file"},
+	    {"\xef\xbb\xbf{}",
+	     "f:1:1: expected a value, found a byte order mark; save the file without one"},
+	    {"\xef", "f:1:1: expected a value, found byte 0xef"},
 	    {"{\"a\" 1}", "f:1:6: expected ':' after the name, found '1'"},
 	    {"{a: 1}", "f:1:2: expected a name in double quotes, found 'a'"},
 	    {"[1 2]", "f:1:4: expected ',' or ']', found '2'"},
