@@ -380,6 +380,9 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 		share_queue_hold(&pump->queue);
 	} else if (frame->type == SHARE_RESUME) {
 		share_queue_go_on(&pump->queue);
+	} else if (frame->type == SHARE_DROP) {
+		pump->drop_caches = true;
+		(void)pthread_cond_signal(&pump->notify);
 	}
 	(void)pthread_cond_signal(&pump->due);
 	(void)pthread_mutex_unlock(&pump->lock);

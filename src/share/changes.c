@@ -8,7 +8,8 @@
  *
  * When events were lost, or in a new life of the server, each node is compared in the same way:
  * first all directories are watched again, then all nodes are looked at, some at a time between
- * requests.
+ * requests. Names of which the guest believes that nothing has them are no nodes: it drops them all
+ * (share_take_lost; with a new server it does so by itself).
  */
 #include "share/changes.h"
 
@@ -121,6 +122,12 @@ void changes_own(struct share *share, struct node *node, int fd)
 	attr_fill(share, node, &stat, &share->along.out.attr);
 }
 
+static void lose(struct share *share)
+{
+	share->lost = true;
+	changes_suspect_all(share);
+}
+
 static void put(struct share *share, int32_t code, const void *fixed, size_t fixed_length,
 		const char *name, size_t name_length)
 {
@@ -130,7 +137,7 @@ static void put(struct share *share, int32_t code, const void *fixed, size_t fix
 	};
 
 	if (buf_room(&share->notices) < out.len) {
-		changes_suspect_all(share);
+		lose(share);
 		return;
 	}
 	(void)buf_append(&share->notices, &out, sizeof(out));
@@ -226,7 +233,7 @@ static void take_event(void *context, const struct watch_event *event)
 	struct node *dir;
 
 	if (event->kind == WATCH_OVERFLOW) {
-		changes_suspect_all(share);
+		lose(share);
 		return;
 	}
 	dir = by_watch(share, event->id);
@@ -259,6 +266,14 @@ int share_watch_fd(const struct share *share)
 struct buf *share_notices(struct share *share)
 {
 	return &share->notices;
+}
+
+bool share_take_lost(struct share *share)
+{
+	bool lost = share->lost;
+
+	share->lost = false;
+	return lost;
 }
 
 void changes_suspect_all(struct share *share)

@@ -41,6 +41,7 @@ struct share {
 	size_t watches;
 	size_t many_names; /* nodes that have more names than the one we know */
 	struct buf notices;
+	bool lost; /* news, and the guest was not told so yet */
 	struct {
 		uint64_t nodeid; /* 0: none */
 		struct fuse_attr_out out;

@@ -73,6 +73,9 @@ int share_load(struct share *share, const void *bytes, size_t length, struct err
 int share_watch_fd(const struct share *share);
 void share_watch_read(struct share *share);
 struct buf *share_notices(struct share *share);
+/* True once after news were lost: then the guest must drop the names it does not use. That something
+ * is not there it may believe of any name, and which ones nobody here remembers. */
+bool share_take_lost(struct share *share);
 
 /* Tells the time (monotonic) and lets the share close what was not used for a while. Returns in how
  * many milliseconds it wants to be called again, -1: only after the next request. */

@@ -164,6 +164,8 @@ int share_port_notify(struct share_port *port, uint64_t now_ms)
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct buf *notices = port->shares[i] ? share_notices(port->shares[i]) : NULL;
 
+		if (notices && may_notify(port) && share_take_lost(port->shares[i]))
+			put(port, SHARE_DROP, i, NULL, 0);
 		while (notices && buf_length(notices) > 0 && may_notify(port)) {
 			/* The first field of a fuse_out_header. */
 			memcpy(&length, buf_data(notices), sizeof(length));

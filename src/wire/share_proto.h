@@ -38,4 +38,7 @@ enum share_type {
 	/* Host to guest: u64 node, fuse_attr_out: a directory that the request changed whose reply
 	 * is the next frame. The kernel asks for it before it works in it again. */
 	SHARE_ALONG = 41,
+	/* Host to guest: some changes went unnoticed; what the kernel keeps and does not use is to
+	 * be dropped. */
+	SHARE_DROP = 42,
 };

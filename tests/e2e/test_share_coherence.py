@@ -269,8 +269,11 @@ def test_a_storm_on_the_host_is_followed(rig):
                 (directory / f"f{j}").write_text(text)
     build("before")
     assert not trees_differ(rig)
+    assert not (rig.guest / "d8" / "new").exists()  # and that is believed
     os.kill(rig.server.pid, 19)  # SIGSTOP: it cannot read its events
     build("after, and longer")
     shutil.rmtree(rig.host / "d7")
+    (rig.host / "d8" / "new").write_text("1")
     os.kill(rig.server.pid, 18)
+    wait_for((rig.guest / "d8" / "new").exists, "what nothing tells of", seconds=30)
     wait_for(lambda: not trees_differ(rig), "one tree", seconds=30)
