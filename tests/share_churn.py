@@ -8,6 +8,8 @@ import random
 import stat
 import time
 
+FRESH = 0.1  # seconds after a change of the host's in which the guest sees it
+
 
 def churn(top, seed, seconds, mark):
     """Writes, makes, moves and removes at random, in names that both sides use."""
@@ -35,6 +37,44 @@ def churn(top, seed, seconds, mark):
         except OSError:
             pass  # the other side was there first
     return done
+
+
+def probe(path, read, seconds, waited, found):
+    """On the host: changes a file again and again, and asks the guest for it no earlier than the promise
+    says. Appends to `found` for each change how late a read was still stale (the last such read counts)
+    and how long, says `waited`, those who serve the share were kept waiting for a processor meanwhile."""
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end:
+        number += 1
+        text = f"{number}"
+        before = waited()
+        if number % 3 == 0:
+            path.with_name("probe.new").write_text(text)
+            path.with_name("probe.new").rename(path)
+        elif number % 7 == 0:
+            path.unlink()
+            text = "none"
+        else:
+            path.write_text(text)
+        changed = time.monotonic()
+        time.sleep(FRESH)  # what is promised: nothing is asked of a read before
+        asked = time.monotonic()
+        stale = 0.0
+        while read() != text:
+            stale = asked - changed
+            assert stale < 30, "the guest does not see the change at all"
+            asked = time.monotonic()
+        found.append((stale, waited() - before))
+
+
+def wait_for_processors(*pids):
+    """Seconds that the threads of processes have spent waiting for a processor."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[1])
+    return total / 1e9
 
 
 def line_of(top, path):
