@@ -3,7 +3,7 @@
  *
  *	forward, one a mount	reads /dev/fuse, queues the request, writes what is due
  *	backward		reads the port: replies go to /dev/fuse, the rest to the queue
- *	notify			writes notifications to /dev/fuse
+ *	notify			writes notifications to /dev/fuse (share_notify.c)
  *	writer			writes what is due when no forward thread is about to
  *
  * Why so many. The backward thread never writes to the port: a server whose answers are not read
@@ -17,6 +17,8 @@
 
 #include "agent/share_along.h"
 #include "agent/share_batch.h"
+#include "agent/share_names.h"
+#include "agent/share_notify.h"
 #include "agent/share_queue.h"
 #include "agent/share_readahead.h"
 #include "agent/share_stream.h"
@@ -39,21 +41,13 @@
 
 #define THREAD_STACK	((size_t)128 << 10)
 #define COMPANY_NS	20000000 /* how long a FORGET waits for another request to go with */
-#define NOTIFIES_MAX	65536
-#define STALE_PAUSE_MS	500 /* so often caches may be dropped for stale ids */
-#define FUSE_IN_HEADER	40u /* length u32, opcode u32, unique u64, ... */
-#define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
+#define STALE_PAUSE_MS	500	 /* so often caches may be dropped for stale ids */
+#define FUSE_IN_HEADER	40u	 /* length u32, opcode u32, unique u64, ... */
+#define FUSE_OUT_HEADER 16u	 /* length u32, error i32, unique u64 */
 #define OP_FORGET	2u
 #define OP_INIT		26u
 #define OP_INTERRUPT	36u
 #define OP_BATCH_FORGET 42u
-
-struct notify {
-	struct list link;
-	uint32_t mount;
-	size_t length;
-	uint8_t bytes[];
-};
 
 struct pump_mount {
 	struct share_pump *pump;
@@ -61,22 +55,20 @@ struct pump_mount {
 	int fuse; /* -1: not mounted */
 	char *path;
 	struct share_along along;
+	struct share_names names;
 };
 
 struct share_pump {
 	int port;
 	pthread_mutex_t lock;
-	pthread_cond_t due;    /* for the writer thread */
-	pthread_cond_t room;   /* for forward threads */
-	pthread_cond_t notify; /* for the notify thread */
+	pthread_cond_t due;  /* for the writer thread */
+	pthread_cond_t room; /* for forward threads */
 	bool writing;
 	bool timing; /* the writer thread wakes by itself */
 	bool broken; /* the port is of no use any more */
 	struct share_queue queue;
-	struct list notifies;
-	size_t notify_count;
-	bool drop_caches;				 /* for the notify thread, too */
-	uint64_t stale_ms;				 /* when an answer last made it so */
+	struct share_notify notify;
+	uint64_t stale_ms;				 /* when an answer last made caches drop */
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
 	struct share_stream stream;			 /* of the backward thread alone */
 };
@@ -193,14 +185,27 @@ static uint64_t now_ms(void)
 }
 
 /* Lock held, also while the kernel is told: what came with a later answer must not overtake it. */
-static bool answer_along(struct pump_mount *mount, const uint8_t *request)
+static bool answer_here(struct pump_mount *mount, const uint8_t *request, size_t length)
 {
-	uint8_t reply[SHARE_ALONG_REPLY];
+	uint8_t reply[SHARE_NAMES_REPLY];
+	size_t size = 0;
 
-	if (!share_along_answer(&mount->along, request, now_ms(), reply))
+	_Static_assert(SHARE_ALONG_REPLY <= sizeof(reply), "either fits");
+	if (share_names_answer(&mount->names, request, length, reply))
+		size = SHARE_NAMES_REPLY;
+	else if (share_along_answer(&mount->along, request, now_ms(), reply))
+		size = SHARE_ALONG_REPLY;
+	if (size == 0)
 		return false;
-	(void)!write(mount->fuse, reply, sizeof(reply));
+	(void)!write(mount->fuse, reply, size);
 	return true;
+}
+
+/* What is known here of the host may not hold any more. Lock held. */
+static void forget(struct pump_mount *mount)
+{
+	share_along_forget(&mount->along);
+	share_names_forget(&mount->names);
 }
 
 static void *forward_thread(void *context)
@@ -228,7 +233,7 @@ static void *forward_thread(void *context)
 			read_ahead(mount);
 		}
 		(void)pthread_mutex_lock(&pump->lock);
-		if (answer_along(mount, bytes)) {
+		if (answer_here(mount, bytes, (size_t)n)) {
 			(void)pthread_mutex_unlock(&pump->lock);
 			continue;
 		}
@@ -244,71 +249,6 @@ static void *forward_thread(void *context)
 	return NULL;
 }
 
-/* Names and inodes that nobody uses go; what is in use is looked up again when it proves stale. The
- * first round only takes the mark of recent use off most of them. */
-static void drop_caches(void)
-{
-	for (int round = 0; round < 3; round++) {
-		auto_close int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-
-		if (fd < 0 || write(fd, "2", 1) != 1) {
-			log_warn("share", "cannot drop caches: %s", strerror(errno));
-			return;
-		}
-	}
-}
-
-static void *notify_thread(void *context)
-{
-	struct share_pump *pump = context;
-
-	(void)pthread_mutex_lock(&pump->lock);
-	while (!pump->broken) {
-		if (pump->drop_caches) {
-			pump->drop_caches = false;
-			(void)pthread_mutex_unlock(&pump->lock);
-			drop_caches();
-			(void)pthread_mutex_lock(&pump->lock);
-			continue;
-		}
-		if (list_empty(&pump->notifies)) {
-			(void)pthread_cond_wait(&pump->notify, &pump->lock);
-			continue;
-		}
-		struct notify *notify = list_entry(pump->notifies.next, struct notify, link);
-		int fuse = pump->mounts[notify->mount].fuse;
-
-		list_remove(&notify->link);
-		pump->notify_count--;
-		(void)pthread_mutex_unlock(&pump->lock);
-		/* ENOENT only says that the kernel does not know the name or inode any more. */
-		(void)!write(fuse, notify->bytes, notify->length);
-		free(notify);
-		(void)pthread_mutex_lock(&pump->lock);
-	}
-	(void)pthread_mutex_unlock(&pump->lock);
-	return NULL;
-}
-
-/* Lock held. Where there are more than fit, all that is not in use is dropped instead. */
-static void queue_notify(struct share_pump *pump, uint32_t mount, const uint8_t *bytes,
-			 size_t length)
-{
-	struct notify *notify;
-
-	if (pump->notify_count == NOTIFIES_MAX) {
-		pump->drop_caches = true;
-		return;
-	}
-	notify = xmalloc(sizeof(*notify) + length);
-	*notify = (struct notify){.mount = mount, .length = length};
-	memcpy(notify->bytes, bytes, length);
-	list_init(&notify->link);
-	list_append(&pump->notifies, &notify->link);
-	pump->notify_count++;
-	(void)pthread_cond_signal(&pump->notify);
-}
-
 /* Lock held. An id that a server started anew does not know: its name was in use here when the
  * caches were dropped. Opening a file asks nothing, so the kernel would go on with the id for as
  * long as it keeps the name. */
@@ -320,8 +260,7 @@ static void see_stale(struct share_pump *pump, const uint8_t *answer)
 	    now < pump->stale_ms + STALE_PAUSE_MS)
 		return;
 	pump->stale_ms = now;
-	pump->drop_caches = true;
-	(void)pthread_cond_signal(&pump->notify);
+	share_notify_drop_caches(&pump->notify);
 }
 
 /* A frame with a FUSE message for one of the mounts. */
@@ -336,8 +275,8 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 	(void)pthread_mutex_lock(&pump->lock);
 	fuse = pump->mounts[frame->channel].fuse;
 	if (fuse >= 0 && frame->type == SHARE_NOTIFY) {
-		share_along_forget(&pump->mounts[frame->channel].along);
-		queue_notify(pump, frame->channel, payload, frame->length);
+		forget(&pump->mounts[frame->channel]);
+		share_notify_add(&pump->notify, fuse, payload, frame->length);
 	}
 	if (frame->type == SHARE_REPLY)
 		asked = share_queue_answer(&pump->queue, frame->channel, get_u64(payload + 8));
@@ -354,6 +293,22 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 			 strerror(errno));
 }
 
+/* What the server says of a directory along with an answer. Lock held. */
+static bool take_word(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
+{
+	if (frame->channel >= SHARE_PUMP_MOUNTS_MAX)
+		return false;
+	struct pump_mount *mount = &pump->mounts[frame->channel];
+
+	if (frame->type == SHARE_ALONG && frame->length == SHARE_ALONG_SIZE)
+		share_along_put(&mount->along, payload, now_ms());
+	else if (frame->type == SHARE_EMPTY && frame->length == SHARE_EMPTY_SIZE)
+		share_names_empty(&mount->names, payload);
+	else
+		return false;
+	return true;
+}
+
 static void take_frame(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
 {
 	if (frame->type == SHARE_REPLY || frame->type == SHARE_NOTIFY) {
@@ -361,28 +316,23 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 		return;
 	}
 	(void)pthread_mutex_lock(&pump->lock);
-	if (frame->type == SHARE_ALONG && frame->length == SHARE_ALONG_SIZE &&
-	    frame->channel < SHARE_PUMP_MOUNTS_MAX) {
-		share_along_put(&pump->mounts[frame->channel].along, payload, now_ms());
+	if (take_word(pump, frame, payload)) {
 		(void)pthread_mutex_unlock(&pump->lock);
 		return;
 	}
 	for (size_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
-		share_along_forget(&pump->mounts[i].along);
+		forget(&pump->mounts[i]);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
 		/* Another server: nobody told us what changed in between. */
-		if (pump->queue.epoch > 0) {
-			pump->drop_caches = true;
-			(void)pthread_cond_signal(&pump->notify);
-		}
+		if (pump->queue.epoch > 0)
+			share_notify_drop_caches(&pump->notify);
 		share_queue_hello(&pump->queue, pump->stream.nonce);
 	} else if (frame->type == SHARE_QUIESCE) {
 		share_queue_hold(&pump->queue);
 	} else if (frame->type == SHARE_RESUME) {
 		share_queue_go_on(&pump->queue);
 	} else if (frame->type == SHARE_DROP) {
-		pump->drop_caches = true;
-		(void)pthread_cond_signal(&pump->notify);
+		share_notify_drop_caches(&pump->notify);
 	}
 	(void)pthread_cond_signal(&pump->due);
 	(void)pthread_mutex_unlock(&pump->lock);
@@ -420,8 +370,8 @@ static void *backward_thread(void *context)
 	(void)pthread_mutex_lock(&pump->lock);
 	pump->broken = true;
 	(void)pthread_cond_broadcast(&pump->due);
-	(void)pthread_cond_broadcast(&pump->notify);
 	(void)pthread_mutex_unlock(&pump->lock);
+	share_notify_end(&pump->notify);
 	return NULL;
 }
 
@@ -455,18 +405,18 @@ struct share_pump *share_pump_start(int port_fd, struct err *err)
 	(void)pthread_cond_init(&pump->due, &monotonic);
 	(void)pthread_condattr_destroy(&monotonic);
 	(void)pthread_cond_init(&pump->room, NULL);
-	(void)pthread_cond_init(&pump->notify, NULL);
 	share_queue_init(&pump->queue);
-	list_init(&pump->notifies);
+	share_notify_init(&pump->notify);
 	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++) {
 		pump->mounts[i] = (struct pump_mount){.pump = pump, .number = i, .fuse = -1};
 		share_along_init(&pump->mounts[i].along);
+		share_names_init(&pump->mounts[i].names);
 	}
 	share_stream_init(&pump->stream);
 	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
 	if (file_set_nonblock(port_fd, false, err) < 0 ||
 	    start_thread(backward_thread, pump, err) < 0 ||
-	    start_thread(notify_thread, pump, err) < 0 ||
+	    start_thread(share_notify_thread, &pump->notify, err) < 0 ||
 	    start_thread(writer_thread, pump, err) < 0)
 		return NULL;
 	return pump;

@@ -46,6 +46,10 @@ struct share {
 		uint64_t nodeid; /* 0: none */
 		struct fuse_attr_out out;
 	} along; /* of the directory that the last request changed */
+	struct {
+		uint64_t unique; /* 0: none */
+		uint64_t node, seconds;
+	} empty; /* the directory that the last request found so */
 	enum {
 		SUSPECT_NOTHING,
 		SUSPECT_WATCHING,

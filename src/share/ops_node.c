@@ -115,11 +115,41 @@ int entry_reply(struct call *call, struct node *parent, int dir, const char *nam
 	return r < 0 ? r : call_put(call, &entry, sizeof(entry));
 }
 
+static bool is_dot(void *context, const char *name, uint64_t ino, uint32_t type, uint64_t cookie)
+{
+	bool *empty = context;
+
+	(void)ino;
+	(void)type;
+	(void)cookie;
+	*empty = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+	return *empty;
+}
+
+/* The guest may answer the LOOKUPs to come by itself. Not in a root with the pinned .devbox, which
+ * is there whether the host has one or not. */
+static void note_empty(struct call *call, int dir)
+{
+	struct share *share = call->share;
+	auto_close int fd = -1;
+	bool empty = false;
+
+	if (call->node == share->root && share->devbox)
+		return;
+	fd = os_open(dir, ".", false);
+	if (fd < 0 || os_read_dir(fd, 0, is_dot, &empty) < 0 || !empty)
+		return;
+	share->empty.unique = call->in->unique;
+	share->empty.node = call->node->id;
+	share->empty.seconds = CHANGES_LONG_S;
+}
+
 int op_lookup(struct call *call)
 {
 	struct share *share = call->share;
 	auto_locate struct locate at = LOCATE_INIT;
 	const char *name;
+	bool first;
 	int r = call_take_name(call, &name);
 
 	if (r < 0)
@@ -137,6 +167,7 @@ int op_lookup(struct call *call)
 	r = locate_dir(share, call->node, &at);
 	if (r < 0)
 		return r;
+	first = call->node->watch < 0;
 	changes_watch(share, call->node, at.dir);
 	r = entry_reply(call, call->node, at.dir, name);
 	/* That there is no such thing can be believed, too, as long as its coming is noticed. */
@@ -145,6 +176,8 @@ int op_lookup(struct call *call)
 		    .entry_valid = changes_entry_timeout(share, call->node),
 		};
 
+		if (first && none.entry_valid == CHANGES_LONG_S)
+			note_empty(call, at.dir);
 		return call_put(call, &none, sizeof(none));
 	}
 	return r;

@@ -92,10 +92,7 @@ int op_mknod(struct call *call)
 		return r;
 	mode = attr_host_mode(in.mode);
 	if (S_ISREG(in.mode)) {
-		int fd = openat(at.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				mode);
-
-		r = fd < 0 ? -errno : close(fd);
+		r = os_mkfile(at.dir, name, mode);
 	} else if (S_ISFIFO(in.mode)) {
 		r = os_mkfifo(at.dir, name, mode);
 	} else if (S_ISSOCK(in.mode)) {

@@ -41,6 +41,8 @@ int os_chmod(int dir, const char *name, const struct os_stat *stat, mode_t mode)
 int os_set_times(int dir, const char *name, const struct os_stat *stat,
 		 const struct timespec times[2]);
 
+/* -EEXIST when there is anything of that name. */
+int os_mkfile(int dir, const char *name, mode_t mode);
 int os_mkfifo(int dir, const char *name, mode_t mode);
 int os_mksock(int dir, const char *name, mode_t mode);
 

@@ -179,6 +179,12 @@ int os_set_times(int dir, const char *name, const struct os_stat *stat,
 	return r;
 }
 
+/* In one call, and with one event for those who watch. */
+int os_mkfile(int dir, const char *name, mode_t mode)
+{
+	return result(mknodat(dir, name, S_IFREG | mode, 0));
+}
+
 int os_mkfifo(int dir, const char *name, mode_t mode)
 {
 	return result(mknodat(dir, name, S_IFIFO | mode, 0));

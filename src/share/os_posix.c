@@ -123,7 +123,7 @@ int os_open(int dir, const char *name, bool write)
 
 static int still_there(int dir, const char *name, const struct os_stat *stat)
 {
-	struct os_stat now;
+	struct os_stat now = {.mode = 0};
 	int r = os_stat_at(dir, name, &now);
 
 	if (r < 0)
@@ -158,6 +158,14 @@ int os_set_times(int dir, const char *name, const struct os_stat *stat,
 	if (!*name)
 		return result(futimens(dir, times));
 	return result(utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW));
+}
+
+/* mknod(2) is root's elsewhere. */
+int os_mkfile(int dir, const char *name, mode_t mode)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	return fd < 0 ? result(fd) : result(close(fd));
 }
 
 int os_mkfifo(int dir, const char *name, mode_t mode)

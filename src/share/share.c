@@ -332,6 +332,7 @@ int share_request(struct share *share, const void *request, size_t length, bool 
 	if (in.opcode < FUSE_OPCODE_COUNT)
 		operation = &operations[in.opcode];
 	share->along.nodeid = 0;
+	share->empty.unique = 0;
 	/* A live server never sees a number twice, so only a repeated one is worth a look. */
 	if (again && operation->once && replies_find(&share->replies, in.unique, reply))
 		return 0;
@@ -357,6 +358,12 @@ int share_request(struct share *share, const void *request, size_t length, bool 
 		journal_reply(share, &out, buf_data(&answer), buf_length(&answer));
 	}
 	return 0;
+}
+
+void share_empty(const struct share *share, struct buf *ret_bytes)
+{
+	if (share->empty.unique)
+		(void)buf_append(ret_bytes, &share->empty, sizeof(share->empty));
 }
 
 void share_along(const struct share *share, struct buf *ret_bytes)

@@ -53,6 +53,11 @@ int share_request(struct share *share, const void *request, size_t length, bool 
  * Appends u64 node and struct fuse_attr_out, or nothing. */
 void share_along(const struct share *share, struct buf *ret_bytes);
 
+/* After a LOOKUP that was the first to look into a directory: if that is empty, and watched from
+ * before it was found to be so, appends u64 unique (of the request), u64 node, u64 seconds for which
+ * the guest may believe it; or nothing. */
+void share_empty(const struct share *share, struct buf *ret_bytes);
+
 /*
  * What survives the process. The journal grows with each request by what it changed: the nodes the
  * guest holds, and the last answers, so that a request sent again after a crash is not done twice.

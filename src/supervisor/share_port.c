@@ -105,6 +105,14 @@ static void sync_up(struct share_port *port)
 	}
 }
 
+/* Before the answer to the same request. */
+static void put_along(struct share_port *port, uint8_t type, uint32_t channel)
+{
+	if (buf_length(&port->along) > 0)
+		put(port, type, channel, buf_data(&port->along), buf_length(&port->along));
+	buf_clear(&port->along);
+}
+
 static int take_request(struct share_port *port, const struct frame *frame, const uint8_t *payload,
 			struct err *err)
 {
@@ -118,11 +126,10 @@ static int take_request(struct share_port *port, const struct frame *frame, cons
 	if (share_request(share, payload, frame->length, frame->flags & SHARE_AGAIN, &port->reply) <
 	    0)
 		return err_set(err, ERR_PROTOCOL, "the guest sent something that is no request");
-	buf_clear(&port->along);
 	share_along(share, &port->along);
-	if (buf_length(&port->along) > 0)
-		put(port, SHARE_ALONG, frame->channel, buf_data(&port->along),
-		    buf_length(&port->along));
+	put_along(port, SHARE_ALONG, frame->channel);
+	share_empty(share, &port->along);
+	put_along(port, SHARE_EMPTY, frame->channel);
 	if (buf_length(&port->reply) > 0)
 		put(port, SHARE_REPLY, frame->channel, buf_data(&port->reply),
 		    buf_length(&port->reply));

@@ -19,6 +19,7 @@
 #define SHARE_PAYLOAD_MAX     (SHARE_DATA_MAX + 65536u)
 #define SHARE_OUTSTANDING_MAX 128 /* requests of one share without a reply */
 #define SHARE_ALONG_SIZE      112
+#define SHARE_EMPTY_SIZE      24
 
 /* Flags of a frame. */
 enum share_flag {
@@ -41,4 +42,7 @@ enum share_type {
 	/* Host to guest: some changes went unnoticed; what the kernel keeps and does not use is to
 	 * be dropped. */
 	SHARE_DROP = 42,
+	/* Host to guest: u64 unique, u64 node, u64 seconds: a directory that the LOOKUP of that unique,
+	 * whose reply is the next frame, was the first to look into: it was empty then and is watched. */
+	SHARE_EMPTY = 43,
 };

@@ -3,6 +3,7 @@ guest sees an error, and files that are open, moved or unlinked stay what they a
 import os
 import sys
 import time
+import traceback
 
 import pytest
 
@@ -50,15 +51,17 @@ def rig(dxvm):
 
 
 def hammer(rig, name, seconds):
-    def within():
-        os.execv(sys.executable, [sys.executable, "-c", HAMMER, name, str(seconds)])
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.dup2(writing, 1)
-        os.dup2(writing, 2)
-        rig.become_guest()
-        within()
+        try:
+            os.dup2(writing, 1)
+            os.dup2(writing, 2)
+            rig.become_guest()
+            os.execv(sys.executable, [sys.executable, "-c", HAMMER, name, str(seconds)])
+        except BaseException:
+            os.write(2, traceback.format_exc().encode())
+            os._exit(1)
     os.close(writing)
     return child, reading
 

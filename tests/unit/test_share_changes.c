@@ -67,4 +67,53 @@ static void a_change_brings_its_directorys_attributes_along(void)
 	CHECK_INT(along(&rig, &told), 0);
 }
 
-TEST_MAIN(TEST(a_change_brings_its_directorys_attributes_along))
+/* The directory that the last LOOKUP found empty, 0 for none. */
+static uint64_t empty(struct share_rig *rig)
+{
+	uint64_t said[3] = {0};
+	auto_buf struct buf bytes;
+
+	buf_init(&bytes, 4096);
+	share_empty(rig->share, &bytes);
+	if (buf_length(&bytes) > 0) {
+		CHECK_INT(buf_length(&bytes), sizeof(said));
+		memcpy(said, buf_data(&bytes), sizeof(said));
+		CHECK_INT(said[0], rig->unique - 2); /* it is the next one's by now */
+		CHECK_INT(said[2], 3600);
+	}
+	return said[1];
+}
+
+static void only_the_first_look_into_an_empty_directory_says_so(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct fuse_entry_out entry;
+
+	share_rig_init(&rig);
+	rig.config.watch = true;
+	share_rig_restart(&rig);
+	share_rig_host_mkdir(&rig, "d");
+	share_rig_host_mkdir(&rig, "full");
+	share_rig_host_put(&rig, "full/.f", "1");
+	uint64_t d = share_rig_node(&rig, "d");
+	uint64_t full = share_rig_node(&rig, "full");
+	CHECK_INT(empty(&rig), 0);
+	CHECK_INT(share_rig_lookup(&rig, d, "none", &entry), 0);
+	CHECK_INT(empty(&rig), d);
+	CHECK_INT(share_rig_lookup(&rig, d, "none", &entry), 0);
+	CHECK_INT(empty(&rig), 0);
+	CHECK_INT(share_rig_lookup(&rig, full, "none", &entry), 0);
+	CHECK_INT(empty(&rig), 0);
+	/* The pinned .devbox is there although it is not on the host. */
+	CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, "none", &entry), 0);
+	CHECK_INT(empty(&rig), 0);
+	/* Nobody would tell the guest of what comes. */
+	rig.config.watch = false;
+	share_rig_restart(&rig);
+	d = share_rig_node(&rig, "d");
+	CHECK_INT(share_rig_lookup(&rig, d, "none", &entry), -ENOENT);
+	CHECK_INT(empty(&rig), 0);
+}
+
+TEST_MAIN(TEST(a_change_brings_its_directorys_attributes_along),
+	  TEST(only_the_first_look_into_an_empty_directory_says_so))

@@ -1,0 +1,147 @@
+#include "agent/share_names.h"
+
+#include <string.h>
+
+/* Of struct fuse_in_header. */
+#define AT_OPCODE 4
+#define AT_UNIQUE 8
+#define AT_NODE	  16
+#define IN_HEADER 40u
+
+#define OUT_HEADER     16
+#define AT_ENTRY_VALID (OUT_HEADER + 16) /* a nodeid of 0 before it: there is none */
+
+enum {
+	OP_LOOKUP = 1,
+	OP_SYMLINK = 6,
+	OP_MKNOD = 8,
+	OP_MKDIR = 9,
+	OP_RENAME = 12,
+	OP_LINK = 13,
+	OP_CREATE = 35,
+	OP_RENAME2 = 45,
+};
+
+void share_names_init(struct share_names *names)
+{
+	names->life = 1;
+}
+
+void share_names_forget(struct share_names *names)
+{
+	names->life++;
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+	uint64_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static struct share_names_slot *slot_for(struct share_names *names, uint64_t node)
+{
+	return &names->slots[node % SHARE_NAMES_SLOTS];
+}
+
+/* NULL: nothing is kept of the directory. */
+static struct share_names_slot *slot_of(struct share_names *names, uint64_t node)
+{
+	struct share_names_slot *slot = slot_for(names, node);
+
+	return slot->life == names->life && slot->node == node ? slot : NULL;
+}
+
+/* FNV-1a, folded, of a name that ends with a NUL, or with the request. */
+static size_t bit_of(const uint8_t *request, size_t length, size_t at)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; at < length && request[at]; at++)
+		hash = (hash ^ request[at]) * 16777619u;
+	return (hash ^ hash >> 16) % SHARE_NAMES_BITS;
+}
+
+void share_names_empty(struct share_names *names, const uint8_t *payload)
+{
+	struct share_names_slot *slot = slot_of(names, get_u64(payload + 8));
+
+	if (slot && slot->asked == get_u64(payload))
+		slot->seconds = get_u64(payload + 16);
+}
+
+static void note_made(struct share_names *names, uint64_t node, const uint8_t *request,
+		      size_t length, size_t at)
+{
+	struct share_names_slot *slot = slot_of(names, node);
+	size_t bit = bit_of(request, length, at);
+
+	if (slot)
+		slot->made[bit / 8] |= (uint8_t)(1u << bit % 8);
+}
+
+static void drop(struct share_names *names, uint64_t node)
+{
+	struct share_names_slot *slot = slot_of(names, node);
+
+	if (slot)
+		slot->life = 0;
+}
+
+static bool lookup(struct share_names *names, uint64_t node, const uint8_t *request, size_t length,
+		   uint8_t *ret_reply)
+{
+	struct share_names_slot *slot = slot_of(names, node);
+	uint32_t reply_length = SHARE_NAMES_REPLY;
+	size_t bit;
+
+	if (!slot) {
+		slot = slot_for(names, node);
+		*slot = (struct share_names_slot){
+		    .life = names->life, .node = node, .asked = get_u64(request + AT_UNIQUE)};
+		return false;
+	}
+	bit = bit_of(request, length, IN_HEADER);
+	if (slot->seconds == 0 || (slot->made[bit / 8] & 1u << bit % 8))
+		return false;
+	memset(ret_reply, 0, SHARE_NAMES_REPLY);
+	memcpy(ret_reply, &reply_length, sizeof(reply_length));
+	memcpy(ret_reply + 8, request + AT_UNIQUE, 8);
+	memcpy(ret_reply + AT_ENTRY_VALID, &slot->seconds, sizeof(slot->seconds));
+	return true;
+}
+
+bool share_names_answer(struct share_names *names, const uint8_t *request, size_t length,
+			uint8_t ret_reply[SHARE_NAMES_REPLY])
+{
+	uint64_t node = get_u64(request + AT_NODE);
+	uint32_t opcode;
+
+	memcpy(&opcode, request + AT_OPCODE, sizeof(opcode));
+	switch (opcode) {
+	case OP_LOOKUP:
+		return lookup(names, node, request, length, ret_reply);
+	case OP_SYMLINK:
+		note_made(names, node, request, length, IN_HEADER);
+		break;
+	case OP_MKDIR:
+	case OP_LINK:
+		note_made(names, node, request, length, IN_HEADER + 8);
+		break;
+	case OP_MKNOD:
+	case OP_CREATE:
+		note_made(names, node, request, length, IN_HEADER + 16);
+		break;
+	case OP_RENAME:
+	case OP_RENAME2:
+		/* Two names of unequal kinds; where to is the first word of the body. */
+		drop(names, node);
+		if (length >= IN_HEADER + 8)
+			drop(names, get_u64(request + IN_HEADER));
+		break;
+	default:
+		break;
+	}
+	return false;
+}

@@ -1,0 +1,32 @@
+#pragma once
+/*
+ * What the kernel is told of changes on the host, by a thread of its own (share_pump.c says why).
+ * Notifications are bounded: where there are more than fit, all that the kernel keeps and does not
+ * use is dropped instead. It has a lock of its own.
+ */
+#include "base/list.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct share_notify {
+	pthread_mutex_t lock;
+	pthread_cond_t due;
+	struct list waiting;
+	size_t count;
+	bool drop_caches;
+	bool ended;
+};
+
+void share_notify_init(struct share_notify *notify);
+/* A FUSE notification, copied, for the kernel behind this descriptor of /dev/fuse. */
+void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *bytes, size_t length);
+/* Names and inodes that nobody uses go. */
+void share_notify_drop_caches(struct share_notify *notify);
+/* Lets the thread end. */
+void share_notify_end(struct share_notify *notify);
+
+/* For pthread_create, with the struct share_notify. */
+void *share_notify_thread(void *context);
