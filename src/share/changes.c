@@ -181,15 +181,40 @@ static void look_at(struct share *share, struct node *node, const struct os_stat
 	tell_inode(share, node, content);
 }
 
+static bool has_one_name(const struct os_stat *stat)
+{
+	return S_ISDIR(stat->mode) || stat->nlink < 2;
+}
+
+static void tell_old_place(struct share *share, const struct node *node, const struct os_stat *stat,
+			   const struct node *parent, const char *name)
+{
+	if (node->place == NODE_IN_TREE && node->parent && has_one_name(stat) &&
+	    (node->parent != parent || strcmp(node->name, name) != 0))
+		tell_entry(share, node->parent, node->name);
+}
+
+bool changes_found(struct share *share, struct node *node, const struct os_stat *stat,
+		   struct node *parent, const char *name)
+{
+	/* A directory has one name in the guest's kernel, which moves it when it reads the answer,
+	 * and fails (ESTALE) when a notification holds the lock of the old parent just then. */
+	if (!S_ISDIR(stat->mode))
+		tell_old_place(share, node, stat, parent, name);
+	return node_move(&share->nodes, node, parent, name);
+}
+
 /* What the host moved to a place that is watched is used there from now on: programs of the guest
  * that are in such a directory, or have a file below it open, do not notice. A file of several names
  * stays where it was seen last: there it may well be. */
 static void follow(struct share *share, struct node *node, const struct os_stat *stat,
 		   struct node *dir, const char *name)
 {
-	if (node->id >= NODE_FIRST && node->place == NODE_IN_TREE &&
-	    (S_ISDIR(stat->mode) || stat->nlink < 2))
+	if (node->id >= NODE_FIRST && node->place == NODE_IN_TREE && has_one_name(stat) &&
+	    !share_is_pinned(share, dir, name)) {
+		tell_old_place(share, node, stat, dir, name);
 		(void)node_move(&share->nodes, node, dir, name);
+	}
 }
 
 static void name_event(struct share *share, struct node *dir, int dir_fd, const char *name)

@@ -27,6 +27,11 @@ uint32_t changes_attr_timeout(const struct share *share, const struct node *node
  * answer (share_along). */
 void changes_own(struct share *share, struct node *node, int fd);
 
+/* Puts a node where a request found its object, as node_move. Where it was before it is no more, of
+ * which no event tells: when that is read, nothing is known at the old place. */
+bool changes_found(struct share *share, struct node *node, const struct os_stat *stat,
+		   struct node *parent, const char *name);
+
 /* Everything may have changed unseen: all nodes are looked at again, step by step. */
 void changes_suspect_all(struct share *share);
 /* A step of that. True: there is more to do. */

@@ -97,7 +97,7 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 		node->many_names = true;
 		share->many_names++;
 	}
-	if (!node_move(&share->nodes, node, parent, name)) {
+	if (!changes_found(share, node, &stat, parent, name)) {
 		node_release(&share->nodes, node);
 		return -ESTALE;
 	}

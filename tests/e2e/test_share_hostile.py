@@ -352,6 +352,15 @@ def test_a_host_that_swaps_directories_for_links_opens_no_way_out(rig):
     rig.lives()
 
 
+def test_the_server_has_no_rights_but_its_users(rig):
+    with open(f"/proc/{rig.server.pid}/status", encoding="ascii") as file:
+        told = dict(line.split(":\t") for line in file.read().splitlines())
+    assert told["Uid"].split() == told["Gid"].split() == [str(HOST_ID)] * 4
+    assert told["Groups"].split() == [str(HOST_ID)]
+    assert all(int(told[which], 16) == 0 for which in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+    assert told["NoNewPrivs"] == "1"
+
+
 def test_an_operation_that_is_not_there_is_said_to_be(rig):
     for opcode in (14, 35, 39, 46 + 2, 1000, 0xffffffff):
         assert rig.ask(opcode, ROOT, bytes(64))[0] in (0, -errno.ENOSYS, -errno.EOPNOTSUPP), opcode

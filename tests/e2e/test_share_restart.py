@@ -1,6 +1,8 @@
 """The share's server may die or be replaced at any time, as it is at each suspend: no program in the
 guest sees an error, and files that are open, moved or unlinked stay what they are."""
 import os
+import shutil
+import subprocess
 import sys
 import time
 import traceback
@@ -163,6 +165,29 @@ def test_without_its_memory_a_server_still_serves_paths(rig):
         put("g", b"2")
     rig.run(after)
     assert (rig.host / "g").read_bytes() == b"2"
+
+
+def test_what_is_mounted_over_the_projects_devbox_stays(rig):
+    """Whatever the host does to its own, and with the next server, when the guest drops its caches."""
+    place, ours = rig.guest / ".devbox", rig.host / ".devbox"
+    subprocess.run(["mount", "-t", "tmpfs", "dxvm-test", place], check=True)
+    try:
+        (place / "mine").write_text("1")
+        ours.rename(rig.host / "moved")
+        wait_for((rig.guest / "moved").exists, "the host's change")
+        ours.write_text("a file")
+        ours.unlink()
+        (rig.host / "moved").rename(ours)
+        wait_for(lambda: not (rig.guest / "moved").exists(), "the host's change")
+        rig.kill_server()
+        rig.start_server()
+        rig.run(put, "f", b"1")
+        shutil.rmtree(ours)
+        rig.run(put, "g", b"1")
+        assert place.is_mount() and (place / "mine").read_text() == "1"
+        assert sorted(os.listdir(rig.guest)) == ["f", "g"]
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_a_damaged_memory_is_said_and_starts_anew(rig):

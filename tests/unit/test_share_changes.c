@@ -3,6 +3,8 @@
 #include "unit/test.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define DIR_MODE  (S_IFDIR | 0755)
 #define FILE_MODE (S_IFREG | 0644)
@@ -115,5 +117,128 @@ static void only_the_first_look_into_an_empty_directory_says_so(void)
 	CHECK_INT(empty(&rig), 0);
 }
 
+/* Whether the guest was told that a name in the root does not hold. */
+static bool told_of(struct share_rig *rig, const char *name)
+{
+	struct fuse_notify_inval_entry_out entry;
+	struct fuse_out_header out;
+	struct buf *notices = share_notices(rig->share);
+	bool found = false;
+
+	share_watch_read(rig->share);
+	while (buf_length(notices) > 0) {
+		const uint8_t *data = buf_data(notices);
+
+		memcpy(&out, data, sizeof(out));
+		memcpy(&entry, data + sizeof(out), sizeof(entry));
+		if (out.error == FUSE_NOTIFY_INVAL_ENTRY && entry.parent == FUSE_ROOT_ID &&
+		    strcmp((const char *)data + sizeof(out) + sizeof(entry), name) == 0)
+			found = true;
+		buf_consume(notices, out.len);
+	}
+	return found;
+}
+
+static void host_move(struct share_rig *rig, const char *from, const char *to)
+{
+	char path[2][4200];
+
+	(void)snprintf(path[0], sizeof(path[0]), "%s/project/%s", rig->dir.path, from);
+	(void)snprintf(path[1], sizeof(path[1]), "%s/project/%s", rig->dir.path, to);
+	CHECK_INT(rename(path[0], path[1]), 0);
+}
+
+/* However late the events are read, and whatever found it at its new place before. */
+static void what_the_host_moved_is_told_to_be_gone_from_where_it_was(void)
+{
+	enum { IN_ORDER, LOOKED_UP, LISTED, MADE_BEFORE, CASES };
+
+	for (int how = 0; how < CASES; how++) {
+		auto_share_rig struct share_rig rig;
+		struct fuse_entry_out entry;
+
+		share_rig_init(&rig);
+		rig.config.watch = true;
+		share_rig_restart(&rig);
+		share_rig_host_put(&rig, "new", "1");
+		share_rig_host_put(&rig, "f", "1");
+		CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, "new", &entry), 0);
+		CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, "f", &entry), 0);
+		CHECK(!told_of(&rig, "new"));
+		if (how == MADE_BEFORE) {
+			host_move(&rig, "f", "old");
+			share_rig_host_put(&rig, "f", "2");
+		}
+		host_move(&rig, "new", "f");
+		if (how == LOOKED_UP)
+			CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, "f", &entry), 0);
+		if (how == LISTED)
+			CHECK(share_rig_lists(&rig, FUSE_ROOT_ID, "f", true));
+		CHECK(told_of(&rig, "new"));
+	}
+}
+
+static void what_the_host_makes_of_the_projects_devbox_is_no_place_for_a_node(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct fuse_entry_out entry;
+
+	share_rig_init(&rig);
+	rig.config.watch = true;
+	share_rig_restart(&rig);
+	host_move(&rig, ".devbox", "moved");
+	CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, "moved", &entry), 0);
+	share_rig_host_put(&rig, ".devbox", "a file");
+	host_move(&rig, ".devbox", "file");
+	host_move(&rig, "moved", ".devbox");
+	CHECK(told_of(&rig, "moved"));
+	CHECK_INT(share_rig_lookup(&rig, FUSE_ROOT_ID, ".devbox", &entry), 0);
+	CHECK_INT(entry.nodeid, 2);
+}
+
+/* Under a watch for an hour, else for a second. */
+static void what_nobody_watches_is_believed_for_a_second(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct fuse_entry_out entry;
+	struct fuse_attr_out attr;
+	char path[4200];
+	char other[4200];
+
+	share_rig_init(&rig);
+	share_rig_host_mkdir(&rig, "d");
+	share_rig_host_put(&rig, "d/f", "1");
+	share_rig_host_put(&rig, "d/one", "1");
+	(void)snprintf(path, sizeof(path), "%s/project/d/one", rig.dir.path);
+	(void)snprintf(other, sizeof(other), "%s/project/d/two", rig.dir.path);
+	CHECK_INT(link(path, other), 0);
+	for (int watched = 1; watched >= 0; watched--) {
+		uint64_t seconds = watched ? 3600 : 1;
+
+		rig.config.watch = watched;
+		share_rig_restart(&rig);
+		uint64_t d = share_rig_node(&rig, "d");
+		CHECK_INT(share_rig_lookup(&rig, d, "f", &entry), 0);
+		CHECK_INT(entry.entry_valid, seconds);
+		CHECK_INT(entry.attr_valid, seconds);
+		CHECK_INT(getattr(&rig, d, &attr), 0);
+		CHECK_INT(attr.attr_valid, seconds);
+		/* A file changes through its other name, which may be in no watched directory. */
+		CHECK_INT(share_rig_lookup(&rig, d, "one", &entry), 0);
+		CHECK_INT(entry.attr_valid, 1);
+		/* Nor is it believed longer that there is nothing. */
+		if (watched) {
+			CHECK_INT(share_rig_lookup(&rig, d, "none", &entry), 0);
+			CHECK_INT(entry.nodeid, 0);
+			CHECK_INT(entry.entry_valid, 3600);
+		} else {
+			CHECK_INT(share_rig_lookup(&rig, d, "none", &entry), -ENOENT);
+		}
+	}
+}
+
 TEST_MAIN(TEST(a_change_brings_its_directorys_attributes_along),
-	  TEST(only_the_first_look_into_an_empty_directory_says_so))
+	  TEST(only_the_first_look_into_an_empty_directory_says_so),
+	  TEST(what_the_host_moved_is_told_to_be_gone_from_where_it_was),
+	  TEST(what_the_host_makes_of_the_projects_devbox_is_no_place_for_a_node),
+	  TEST(what_nobody_watches_is_believed_for_a_second))
