@@ -411,6 +411,22 @@ def test_devbox_is_not_asked_where_there_is_no_project_or_no_nix(genuine):
     assert plain.stdout == b"-bash\n"
 
 
+def test_without_a_devbox_json_the_shell_is_a_plain_one_and_each_says_so_once(environment):
+    plain = environment.root.parent / "plain"
+    plain.mkdir()
+    assert environment.run("install", "--guest", "fake", cwd=plain).returncode == 0
+    try:
+        for _ in range(2):
+            done = environment.run(cwd=plain, input=b"echo $0 $DEVBOX_PROJECT_ROOT\n")
+            assert (done.returncode, done.stdout) == (0, b"-bash\n"), done.stderr
+            assert done.stderr.decode().count("dxvm: no devbox.json here: a plain shell\n") == 1
+        for words in (("run", "x"), ("services", "ls"), ("shell", "--print-env")):
+            done = environment.run(*words, cwd=plain)
+            assert done.returncode == 1 and b"no devbox.json found" in done.stderr, words
+    finally:
+        environment.run("stop", cwd=plain)
+
+
 def test_services_say_that_they_need_devbox(environment):
     done = environment.run("services", "ls")
     assert done.returncode == 1 and b"services need devbox itself" in done.stderr

@@ -169,6 +169,8 @@ def test_a_flake_in_the_projects_repository_is_evaluated(hello):
     subprocess.run("git init -q && git add flake.nix", shell=True, cwd=hello.root, check=True)
     try:
         assert guest(hello, "nix eval .#answer", timeout=300) == "42"
+        # Whoever asks, and whoever it belongs to.
+        assert guest(hello, "sudo env -u SUDO_UID git status --short flake.nix") == "A  flake.nix"
     finally:
         (hello.root / "flake.nix").unlink()
         shutil.rmtree(hello.root / ".git")

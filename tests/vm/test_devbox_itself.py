@@ -73,6 +73,15 @@ def test_where_it_cannot_work_a_line_says_so_and_the_environment_is_made_without
         "dxvm: devbox cannot make this environment (no such host); going on without it\n"
 
 
+def test_after_a_suspend_it_is_where_it_was(tools):
+    ask = "cat /proc/sys/kernel/random/boot_id; /run/dxvm/tools/devbox version || echo $?"
+    before = guest(tools, ask)
+    assert before.endswith("\ndevbox /run/dxvm/tools/devbox: <version>\n7")
+    assert tools.run("suspend").returncode == 0
+    assert tools.status()["state"].startswith("suspended")
+    assert guest(tools, f"ls /run/dxvm/tools; {ask}") == f"devbox\n{before}"
+
+
 def test_another_devbox_of_the_hosts_is_there_after_the_next_start(tools):
     own = pathlib.Path(tools.environment["DXVM_DEVBOX"])
     before = guest(tools, "cksum </run/dxvm/tools/devbox")
