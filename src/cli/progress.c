@@ -84,12 +84,14 @@ static void print_json(const char *key, const char *text)
 
 void progress_stage(struct progress *progress, const char *text)
 {
-	free(progress->stage);
+	auto_free char *before = progress->stage;
+
 	progress->stage = safe_text(text, strlen(text), SAFE_TEXT_LINE);
 	progress->done = progress->total = 0;
 	progress->is_bytes = false;
 	(void)clock_gettime(CLOCK_MONOTONIC, &progress->since);
-	if (progress->mode == PROGRESS_QUIET)
+	/* The supervisor may name the very stage that was begun with. */
+	if (progress->mode == PROGRESS_QUIET || (before && strcmp(before, progress->stage) == 0))
 		return;
 	if (progress->mode == PROGRESS_JSON)
 		print_json("stage", progress->stage);

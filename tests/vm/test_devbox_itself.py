@@ -77,7 +77,9 @@ def test_after_a_suspend_it_is_where_it_was(tools):
     ask = "cat /proc/sys/kernel/random/boot_id; /run/dxvm/tools/devbox version || echo $?"
     before = guest(tools, ask)
     assert before.endswith("\ndevbox /run/dxvm/tools/devbox: <version>\n7")
-    assert tools.run("suspend").returncode == 0
+    suspended = tools.run("suspend")
+    assert suspended.returncode == 0
+    assert suspended.stderr.count(b"dxvm: suspending the VM\n") == 1
     assert tools.status()["state"].startswith("suspended")
     assert guest(tools, f"ls /run/dxvm/tools; {ask}") == f"devbox\n{before}"
 
