@@ -145,9 +145,9 @@ static void add_share(struct message_configure *configure, uint32_t number, cons
 	};
 }
 
-bool guest_config_has_tools(const struct project *project, const struct settings *settings)
+bool guest_config_takes_tools(const struct project *project, const struct settings *settings)
 {
-	return settings->guest->takes_tools && project->shared && tools_wanted();
+	return settings->guest->takes_tools && project->shared;
 }
 
 int guest_config_make(const struct project *project, const struct identity *identity,
@@ -183,7 +183,7 @@ int guest_config_make(const struct project *project, const struct identity *iden
 		add_further_shares(further, &configure);
 	if (settings->guest->boots_itself)
 		add_share(&configure, GUEST_CONFIG_BOOT, "/boot", false);
-	if (guest_config_has_tools(project, settings))
+	if (guest_config_takes_tools(project, settings) && tools_wanted())
 		add_share(&configure, GUEST_CONFIG_TOOLS, PROTO_TOOLS, true);
 	*ret_configure = configure;
 	return 0;

@@ -25,8 +25,9 @@ struct guest_ids {
 	gid_t guest_gid;
 };
 
-/* Whether a guest of these settings is shown programs of this host's. */
-bool guest_config_has_tools(const struct project *project, const struct settings *settings);
+/* Whether a guest of these settings may ask for programs of this host's. It does if it was told of
+ * them when it booted, also when it is resumed by somebody who wants none. */
+bool guest_config_takes_tools(const struct project *project, const struct settings *settings);
 
 int guest_config_ids(const char *root, struct guest_ids *ret_ids, struct err *err);
 

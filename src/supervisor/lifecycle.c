@@ -341,7 +341,7 @@ int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err)
 	    .project = &s->project,
 	    .further = &s->shares,
 	    .boot = s->settings.guest->boots_itself,
-	    .tools = guest_config_has_tools(&s->project, &s->settings),
+	    .tools = guest_config_takes_tools(&s->project, &s->settings),
 	    .ids = &s->ids,
 	    .state_fd = state_fd,
 	};

@@ -284,7 +284,7 @@ static int open_tools(struct share_link *share, struct err *err)
 		return 0;
 	if (tools_open(&share->own_fd, err) < 0)
 		return -1;
-	if (tools_take_devbox(share->own_fd, &there, &why) < 0)
+	if (tools_wanted() && tools_take_devbox(share->own_fd, &there, &why) < 0)
 		log_warn("tools", "%s", why.text);
 	return 0;
 }
