@@ -124,8 +124,10 @@ int project_find(const char *config, const char *data_dir, struct project *ret_p
 
 	if (!cwd)
 		return err_sys(err, "current directory");
-	if (named && named[0] ? from_config(named, &root, err) : search_upwards(&root, err))
-		return -1;
+	if (named && !named[0])
+		named = NULL;
+	if (named ? from_config(named, &root, err) : search_upwards(&root, err))
+		return !named || config ? -1 : err_wrap(err, "DEVBOX_CONFIG");
 	if (root && refuse_too_much(root, err) < 0)
 		return -1;
 	if (data_dir)

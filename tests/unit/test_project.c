@@ -52,8 +52,12 @@ static void a_named_configuration_ends_the_search(void)
 	CHECK_INT(project_find(NULL, NULL, &project, &err), 0);
 	CHECK_STR(project.root, dir.path);
 	project_done(&project);
-	(void)unsetenv("DEVBOX_CONFIG");
 	auto_free char *missing = xasprintf("%s/other", dir.path);
+	CHECK_INT(setenv("DEVBOX_CONFIG", missing, 1), 0);
+	CHECK_INT(project_find(NULL, NULL, &project, &err), -1);
+	CHECK(strncmp(err.text, "DEVBOX_CONFIG: ", strlen("DEVBOX_CONFIG: ")) == 0);
+	err = (struct err)ERR_INIT;
+	(void)unsetenv("DEVBOX_CONFIG");
 	CHECK_INT(project_find(missing, NULL, &project, &err), -1);
 	CHECK_INT(err.code, ERR_NOT_FOUND);
 }
