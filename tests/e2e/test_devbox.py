@@ -76,15 +76,23 @@ def test_death_by_signal_is_128_and_the_number(environment, name):
     assert environment.run("run", "--", f"kill -{int(number)} $$").returncode == 128 + number
 
 
+def wait_for_cat(child):
+    """A child of the shell's that is not yet another program loses the signal."""
+    child.expect_exact("up")
+    child.sendline("typed")
+    for _ in ("the terminal's echo", "cat"):
+        child.expect_exact("typed\r\n")
+
+
 def test_ctrl_c_reaches_what_runs_and_is_its_end(environment):
     child = environment.terminal("run", "--", "trap 'echo caught; exit 7' INT; echo up; cat", timeout=30)
-    child.expect_exact("up")
+    wait_for_cat(child)
     child.sendintr()
     child.expect_exact("caught")
     child.wait()
     assert child.exitstatus == 7
     child = environment.terminal("run", "--", "echo up; exec cat", timeout=30)
-    child.expect_exact("up")
+    wait_for_cat(child)
     child.sendintr()
     child.wait()
     assert child.exitstatus == 128 + signal.SIGINT
