@@ -1,7 +1,6 @@
 """A file system of its own for a test: small, or one whose power is cut. Needs root and loop devices."""
 import fcntl
 import os
-import pathlib
 import struct
 import subprocess
 
@@ -65,15 +64,15 @@ class LoopDisk:
         wait_until(lambda: not run("losetup", "--associated", str(self.image)),
                    f"{self.device} is free", 120)
 
-    def fill(self):
-        """Leaves no room at all; returns the file to remove."""
+    def fill(self, room=0):
+        """Leaves no more room than that many bytes; returns the file to remove."""
         ballast = self.path / "ballast"
-        with open(ballast, "wb") as file:
+        with open(ballast, "ab") as file:
             for size in (1 << 20, 4096):
                 try:
-                    while True:
-                        os.write(file.fileno(), bytes(size))
+                    while os.statvfs(self.path).f_bavail * 4096 >= room + size or not room:
+                        os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, size)
                 except OSError:
                     continue
             os.fsync(file.fileno())
-        return pathlib.Path(ballast)
+        return ballast

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from projects import alive, wait_until
+from loop_disk import LoopDisk, needs_root
+from projects import Project, alive, stop_quietly, wait_until
 
 RACES = int(os.environ.get("DXVM_TEST_RACES", "2"))
 ROUNDS = range(RACES)
@@ -152,3 +153,34 @@ def test_a_supervisor_killed_while_it(tiny, boot, words, steps):
         # Between the steps "void" and "removed" there is a moment.
         assert now == boot if saved and "the VM has run since" not in text else now != boot, step
         boot = now
+
+
+@needs_root
+def test_a_disk_that_becomes_full_somewhere_in_a_suspend(dxvm, home):
+    """In the copy, at the manifest, or not at all; and when it goes on there is no room either."""
+    path, environment = home
+    folder = path / "filled"
+    folder.mkdir()
+    disk = LoopDisk(folder, 256)
+    project = Project(dxvm, disk.path / "project", environment, "tiny")
+    for name, value in (("mem", "512M"), ("cpu", "2"), ("idle", "never")):
+        (project.data / name).write_text(value + "\n")
+    try:
+        boot = entered(enter(project))
+        suspend(project)
+        needed = sum(file.stat().st_blocks * 512 for file in (project.data / "saved").iterdir())
+        for _ in ROUNDS:
+            assert entered(enter(project)) == boot
+            ballast = disk.fill(random.randrange(needed * 3 // 2))
+            status, _, text = end(start(project, "suspend"))
+            if status:
+                assert "the VM goes on, because it could not be saved" in text, text
+                assert "No space left on device" in text, text
+            assert is_suspended(project) == (status == 0)
+            disk.fill()
+            assert entered(enter(project)) == boot
+            ballast.unlink()
+            suspend(project)
+    finally:
+        stop_quietly(project)
+        disk.unmount()
