@@ -21,10 +21,13 @@ def build(program):
     """Has Go fetch and build it, static; "", or why it cannot."""
     if not shutil.which("go"):
         return "there is no Go toolchain"
-    done = subprocess.run(
-        ["go", "install", "-ldflags", f"-s -w -X go.jetify.com/devbox/internal/build.Version={VERSION}",
-         PACKAGE], env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(program.parent)},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=900)
+    try:
+        done = subprocess.run(
+            ["go", "install", "-ldflags", f"-s -w -X go.jetify.com/devbox/internal/build.Version={VERSION}",
+             PACKAGE], env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(program.parent)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300)
+    except subprocess.TimeoutExpired:
+        return "Go has not built it within 300 s"
     return "" if done.returncode == 0 else " ".join(done.stderr.split())[-300:]
 
 
