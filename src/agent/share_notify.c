@@ -1,11 +1,9 @@
 #include "agent/share_notify.h"
 
-#include "base/cleanup.h"
+#include "agent/share_forget.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,6 +23,13 @@ void share_notify_init(struct share_notify *notify)
 	(void)pthread_mutex_init(&notify->lock, NULL);
 	(void)pthread_cond_init(&notify->due, NULL);
 	list_init(&notify->waiting);
+}
+
+void share_notify_mounted(struct share_notify *notify, const char *path)
+{
+	(void)pthread_mutex_lock(&notify->lock);
+	notify->mounts[notify->mount_count++] = path;
+	(void)pthread_mutex_unlock(&notify->lock);
 }
 
 void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *bytes, size_t length)
@@ -62,17 +67,17 @@ void share_notify_end(struct share_notify *notify)
 	(void)pthread_mutex_unlock(&notify->lock);
 }
 
-/* What is in use is looked up again when it proves stale. The first round only takes the mark of
- * recent use off most of the others. */
-static void drop_caches(void)
+/* Only this thread may wait for the kernel here, which may ask the host before it is done. Called,
+ * and returns, with the lock held. */
+static void drop_caches(struct share_notify *notify)
 {
-	for (int round = 0; round < 3; round++) {
-		auto_close int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	for (size_t i = 0; i < notify->mount_count; i++) {
+		struct err err = ERR_INIT;
 
-		if (fd < 0 || write(fd, "2", 1) != 1) {
-			log_warn("share", "cannot drop caches: %s", strerror(errno));
-			return;
-		}
+		(void)pthread_mutex_unlock(&notify->lock);
+		if (share_forget_names(notify->mounts[i], &err) < 0)
+			log_warn("share", "%s", err.text);
+		(void)pthread_mutex_lock(&notify->lock);
 	}
 }
 
@@ -102,9 +107,9 @@ void *share_notify_thread(void *context)
 	while (!notify->ended) {
 		struct notification *taken = take(notify, &drop);
 
-		(void)pthread_mutex_unlock(&notify->lock);
 		if (drop)
-			drop_caches();
+			drop_caches(notify);
+		(void)pthread_mutex_unlock(&notify->lock);
 		/* ENOENT only says that the kernel does not know the name or inode any more. */
 		if (taken)
 			(void)!write(taken->fuse, taken->bytes, taken->length);

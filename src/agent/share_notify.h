@@ -1,9 +1,10 @@
 #pragma once
 /*
  * What the kernel is told of changes on the host, by a thread of its own (share_pump.c says why).
- * Notifications are bounded: where there are more than fit, all that the kernel keeps and does not
- * use is dropped instead. It has a lock of its own.
+ * Notifications are bounded: where there are more than fit, all that the kernel keeps of the mounts
+ * and does not use is dropped instead. It has a lock of its own.
  */
+#include "agent/share_pump.h"
 #include "base/list.h"
 
 #include <pthread.h>
@@ -16,14 +17,18 @@ struct share_notify {
 	pthread_cond_t due;
 	struct list waiting;
 	size_t count;
+	const char *mounts[SHARE_PUMP_MOUNTS_MAX];
+	size_t mount_count;
 	bool drop_caches;
 	bool ended;
 };
 
 void share_notify_init(struct share_notify *notify);
+/* Where there is a mount; the path stays the caller's and must live on. Each mount once. */
+void share_notify_mounted(struct share_notify *notify, const char *path);
 /* A FUSE notification, copied, for the kernel behind this descriptor of /dev/fuse. */
 void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *bytes, size_t length);
-/* Names and inodes that nobody uses go. */
+/* Names and inodes of the mounts that nobody uses go. */
 void share_notify_drop_caches(struct share_notify *notify);
 /* Lets the thread end. */
 void share_notify_end(struct share_notify *notify);

@@ -444,6 +444,7 @@ int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path,
 	(void)pthread_mutex_lock(&pump->lock);
 	entry->path = xstrdup(path);
 	entry->fuse = take_fd(&fuse);
+	share_notify_mounted(&pump->notify, entry->path);
 	(void)pthread_mutex_unlock(&pump->lock);
 	return start_thread(forward_thread, entry, err);
 }
