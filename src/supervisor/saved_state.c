@@ -256,6 +256,16 @@ int saved_state_read(int data_dir, const struct saved_manifest *manifest,
 	return 0;
 }
 
+int saved_state_hold(int data_dir)
+{
+	auto_close int dir = -1;
+	struct err none = ERR_INIT;
+
+	if (file_open_dir(data_dir, SAVED_DIR, &dir, &none) < 0)
+		return -1;
+	return openat(dir, SAVED_RAM, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+}
+
 int saved_state_remove(int data_dir, struct err *err)
 {
 	static const char *const names[] = {SAVED_RAM, SAVED_DEVICES, SAVED_SHARE};
@@ -276,7 +286,7 @@ int saved_state_void(int data_dir, struct err *err)
 {
 	struct err full = ERR_INIT;
 
-	/* In this order: on a full disk the first makes room for the second. */
+	/* In this order: on a full disk the first may make room for the second. */
 	if (saved_state_remove(data_dir, err) < 0)
 		return -1;
 	return renew_generation(data_dir, &full) < 0 ? drop_generation(data_dir, err) : 0;

@@ -45,6 +45,9 @@ int saved_state_remove(int data_dir, struct err *err);
 /* A machine is about to run on the disk: what was saved before, and every copy of it, is void for
  * good. Needs no room on the disk. */
 int saved_state_void(int data_dir, struct err *err);
+/* The file with the RAM, or -1: to free that much takes long, and as long as it is open it can
+ * wait. The caller's. */
+int saved_state_hold(int data_dir);
 
 /* All that was written to the file system this directory is on. */
 int saved_sync(int dir, struct err *err);

@@ -131,9 +131,12 @@ static void what_was_saved_comes_back(void)
 	CHECK(same(ram, rig.memory.ram, RAM_BYTES));
 	CHECK_INT(pread(state, text, sizeof(text) - 1, 0), 7);
 	CHECK_STR(text, "devices");
+	auto_close int held = saved_state_hold(rig.dir.fd);
 	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
 	CHECK(!saved_is_there(rig.dir.fd, &bytes));
 	CHECK_INT(bytes, 0);
+	CHECK(same(held, rig.memory.ram, RAM_BYTES)); /* it lives on for who holds it */
+	CHECK_INT(saved_state_hold(rig.dir.fd), -1);
 }
 
 static void a_manifest_with_any_bit_changed_or_cut_is_refused(void)
