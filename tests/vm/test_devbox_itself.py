@@ -206,6 +206,23 @@ def test_with_what_it_needs_in_the_store_shell_and_run_are_devboxs_own(prepared)
     assert child.exitstatus in (0, 5), "devbox's is 0 once the shell has started"
 
 
+def test_options_a_subdirectory_and_services_are_devboxs_own(prepared):
+    below = prepared.root / "below"
+    below.mkdir()
+    (prepared.root / "some.env").write_text("FROM=file\n")
+    configure(prepared, lock=prepared.lock)
+    done = long(prepared, "run", "-e", "GREETING=mine", "--env-file", "some.env", "--",
+                "echo $GREETING $FROM $HOOKED")
+    assert (done.returncode, done.stdout) == (0, b"mine file 1\n"), done.stderr
+    assert long(prepared, "run", "-l").stdout == b"Available scripts:\n* greet\n* show\n"
+    assert b"No services found in your project" in long(prepared, "services", "ls").stderr
+    child = prepared.terminal("-q", timeout=prepared.patience, cwd=below)
+    child.expect_exact("(devbox) ")
+    child.sendline("echo \"in $PWD with $HOOKED\"; exit")
+    child.expect_exact(f"in {prepared.guest_root}/below with 1")
+    child.wait()
+
+
 def test_add_and_rm_in_the_guest_are_the_hosts_files_and_a_reason_to_say_so(prepared):
     package = f"path:{prepared.guest_home}/package"
     child = prepared.terminal("-q", timeout=prepared.patience)
