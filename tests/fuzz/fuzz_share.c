@@ -100,6 +100,9 @@ static void run(struct share *share, const uint8_t *data, size_t size)
 		if ((data[0] & 63) != FUSE_FALLOCATE)
 			ask(share, &reply, data[0] & 63u, data[0] & 64,
 			    nodes[data[1] % ARRAY_SIZE(nodes)], i + 2, data + 3, length);
+		/* What it did itself comes back as an event, early or late. */
+		if (data[0] & 128u)
+			share_watch_read(share);
 		(void)share_tick(share, i * 400);
 		data += 3 + length;
 		size -= 3 + length;
@@ -120,6 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct share_config config = {
 	    .root = root,
 	    .root_name = "p",
+	    .watch = true,
 	    .local_devbox = true,
 	    .orphans = hidden,
 	    .hidden = hidden,
