@@ -2,7 +2,7 @@
 """What the project share costs in a Debian VM, against other ways to a directory of the host's in the
 same VM, in turns: 9p (cache=none, mmap, loose), virtiofsd (cache=auto, run by root only), and the guest's
 own disk. 2000 files are made, looked at cold and warm, `git status` cold and warm, removed. Medians in
-seconds, and ratios; judges nothing.
+seconds, and ratios, of what was measured when it ends or is ended; judges nothing.
 
 Debian's cloud kernel has no 9p. The guest of this benchmark gets the generic one, and the machine its
 further devices, from stand-ins for apt-cache and QEMU that come first in PATH.
@@ -163,6 +163,8 @@ def measure(project, place, found):
 def print_all(found, places):
     median = {place: {what: statistics.median(numbers) for what, numbers in found[place].items()}
               for place in places}
+    if "share" not in places:
+        return
     print(f"{'':17}" + "".join(f"{place:>11}" for place in places))
     for what in found["share"]:
         print(f"{what:17}" + "".join(f"{median[place][what]:>9.3f} s" for place in places))
@@ -197,13 +199,15 @@ def main():
         if sys.argv[1:]:
             places = {name: places[name] for name in ("share", *sys.argv[1:])}
         found = {place: {} for place in places}
-        for number in range(ROUNDS):
-            for place, path in places.items():
-                started = time.monotonic()
-                measure(project, path, found[place])
-                print(f"# round {number + 1}, {place}: {time.monotonic() - started:.0f} s",
-                      file=sys.stderr, flush=True)
-        print_all(found, places)
+        try:
+            for number in range(ROUNDS):
+                for place, path in places.items():
+                    started = time.monotonic()
+                    measure(project, path, found[place])
+                    print(f"# round {number + 1}, {place}: {time.monotonic() - started:.0f} s",
+                          file=sys.stderr, flush=True)
+        finally:
+            print_all(found, [place for place in places if found[place]])
     finally:
         stop_quietly(project)
         ways.end()
