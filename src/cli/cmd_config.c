@@ -115,6 +115,9 @@ static int change(int data_dir, const struct project *project, const char *key, 
 		return share_list_remove(data_dir, project, value, err);
 	if (strcmp(key, "cache") == 0)
 		return set_cache(data_dir, project, value, err);
+	if (strcmp(key, "share") == 0)
+		return err_set(err, ERR_USAGE,
+			       "share+=PATH shares a directory, share-=PATH does no longer");
 	return set(data_dir, key, value, err);
 }
 

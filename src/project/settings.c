@@ -336,7 +336,7 @@ int settings_find(const char *name, size_t *ret_i, struct err *err)
 	}
 	return err_set(err, ERR_USAGE,
 		       "there is no setting \"%s\"; there are mem, cpu, disk, net, idle, "
-		       "loglevel, guest",
+		       "loglevel, guest, share, cache",
 		       name);
 }
 

@@ -258,7 +258,8 @@ static int put(int data_dir, const struct project *project, const char *text, co
 	auto_close int fd = -1;
 
 	if (!real)
-		return err_sys(err, "%.200s", named);
+		return err_set(err, ERR_INVALID, "%.200s cannot be shared: %s", named,
+			       strerror(errno));
 	if (strcmp(real, "/") == 0)
 		return err_set(err, ERR_INVALID,
 			       "sharing all of this machine with a VM is refused");

@@ -39,7 +39,10 @@ def test_config_lends_one_binary_cache_and_only_one(project):
     shutil.copytree(cache, other)
     assert project.run("config", "cache=../other").returncode == 0
     assert project.run("config", "cache").stdout.decode() == f"{other}\n"
-    assert b"No such file" in project.run("config", "cache=/missing").stderr
+    for key in ("cache", "share+"):
+        assert project.run("config", f"{key}=/missing").stderr == \
+            b"dxvm: /missing cannot be shared: No such file or directory\n"
+    assert b"share+=PATH" in project.run("config", f"share={cache}").stderr
     assert project.run("config", "cache=").returncode == 0
     assert project.run("config", "cache").stdout == project.run("config", "share").stdout == b""
 
