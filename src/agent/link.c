@@ -25,8 +25,7 @@
 
 #define PORTS		"/sys/class/virtio-ports"
 #define NAME_MAX_LENGTH 128
-#define READ_BYTES	32768
-#define READS_A_TURN	8 /* a port hands over 4 KiB at most a read */
+#define READ_BYTES	131072 /* most a turn; a port hands over 4 KiB at most a read */
 #define RETRY_FIRST_MS	10
 #define RETRY_LAST_MS	1000
 
@@ -138,35 +137,43 @@ static void on_retry(struct loop_timer *timer)
 		loop_timer_start(link->loop, timer, link->retry_ms);
 }
 
+/* A read gave n, and no byte. */
+static void on_nothing(struct link *link, ssize_t n)
+{
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == 0 && link->resting && link->is_port) {
+		link->watch.events = 0;
+		loop_timer_start(link->loop, &link->retry, RETRY_FIRST_MS);
+		return;
+	}
+	end(link, n == 0 ? "the host closed the link" : strerror(errno));
+}
+
 static void on_ready(struct loop_watch *watch, short revents)
 {
 	struct link *link = list_entry(watch, struct link, watch);
 	struct err err = ERR_INIT;
+	size_t length = 0;
+	ssize_t n;
 
 	(void)revents;
-	for (int i = 0; i < READS_A_TURN && !link->failed; i++) {
-		ssize_t n = read(watch->fd, link->bytes, sizeof(link->bytes));
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n == 0 && link->resting && link->is_port) {
-			link->watch.events = 0;
-			loop_timer_start(link->loop, &link->retry, RETRY_FIRST_MS);
-			return;
-		}
-		if (n <= 0) {
-			end(link, n == 0 ? "the host closed the link" : strerror(errno));
-			return;
-		}
-		link->retry_ms = RETRY_FIRST_MS;
-		if (link->resting) {
-			link->resync = false;
-			start_mux(link);
-		}
-		if (mux_feed(link->mux, link->bytes, (size_t)n, &err) < 0) {
-			log_error("link", "%s", err.text);
-			link->failed = true;
-		}
+	/* Together, so that most frames lie there whole. */
+	while (length < sizeof(link->bytes) &&
+	       (n = read(watch->fd, link->bytes + length, sizeof(link->bytes) - length)) > 0)
+		length += (size_t)n;
+	if (length == 0) {
+		on_nothing(link, n);
+		return;
+	}
+	link->retry_ms = RETRY_FIRST_MS;
+	if (link->resting) {
+		link->resync = false;
+		start_mux(link);
+	}
+	if (mux_feed(link->mux, link->bytes, length, &err) < 0) {
+		log_error("link", "%s", err.text);
+		link->failed = true;
 	}
 }
 

@@ -1,8 +1,8 @@
 /*
  * Theory of operation.
  *
- * Output is read only when the peer has given credit, at most READ_MAX a turn, straight into the
- * mux: a program that nobody reads from stands still, and one that floods gets its turn like all
+ * Output is read only when the peer has given credit, at most READ_MAX a turn, where it can be
+ * straight into the frames that leave next (mux_places): a program that nobody reads from stands still, and one that floods gets its turn like all
  * others. Input waits in `in` until the program takes it; only then the peer gets its credit back.
  *
  * A session that may be detached records its output in a ring, and is read when all of that was
@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <termios.h>
 
 #define READ_MAX 131072u
@@ -94,16 +95,25 @@ static void close_watch(struct loop_watch *watch)
 static size_t read_some(struct session_output *output, size_t most)
 {
 	struct session *session = output->session;
+	struct iovec places[MUX_PLACES];
 	static uint8_t bytes[READ_MAX];
 	size_t limit = room(session);
 	size_t want = most < sizeof(bytes) ? most : sizeof(bytes);
+	bool may_place = session->channel && !is_recorded(session);
+	int count;
 	ssize_t n;
 
 	if (output->watch.fd < 0 || limit == 0 || want == 0)
 		return 0;
-	n = read(output->watch.fd, bytes, want < limit ? want : limit);
+	want = want < limit ? want : limit;
+	count = may_place ? mux_places(session->channel, want, places) : 0;
+	n = count > 0 ? readv(output->watch.fd, places, count)
+		      : read(output->watch.fd, bytes, want);
 	if (n > 0) {
-		take_output(session, output->flags, bytes, (size_t)n);
+		if (count > 0)
+			mux_placed(session->channel, output->flags, (size_t)n);
+		else
+			take_output(session, output->flags, bytes, (size_t)n);
 		return (size_t)n;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EINTR))

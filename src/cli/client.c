@@ -19,7 +19,7 @@
 
 #define EXPLAIN_LIMIT_MS 4000
 #define HELLO_LIMIT_MS	 10000 /* nothing in a supervisor takes that long but being stopped */
-#define READ_CHUNK	 65536
+#define READ_CHUNK	 131072
 #define LOOK_AGAIN_MS	 20
 #define LOOK_LIMIT_MS	 30000 /* a supervisor that leaves waits for its guest to power off */
 

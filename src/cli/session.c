@@ -6,9 +6,7 @@
  *	mux ──▶ out / err buffers ──▶ stdout / stderr; consumed (credited) only once written
  *
  * So a slow reader of our output stops the program in the guest, not memory here: each buffer holds
- * at most a window. Outputs are shared with other processes and stay blocking; we write only as
- * long as poll says so, and at most PIPE_BUF bytes at once, which a pipe then takes without
- * blocking.
+ * at most a window (cli/output.h).
  *
  * With a terminal every key goes to the guest, and is read even while the guest takes none, as far
  * as there is room for it: ~. must work when the guest does not. Without, INT, TERM, QUIT and HUP
@@ -19,19 +17,18 @@
 #include "base/mem.h"
 #include "base/safe_text.h"
 #include "cli/escape.h"
+#include "cli/output.h"
 #include "cli/session_description.h"
 #include "cli/terminal.h"
 #include "wire/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define INPUT_CHUNK	 16384
 #define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  detach   ~~  a tilde   ~?  this help\r\n"
@@ -47,8 +44,7 @@ struct session {
 	struct client *client;
 	struct mux_channel *channel; /* NULL once closed */
 	struct buf input; /* description, then standard input: what waits for the window */
-	struct buf output[STREAM_COUNT];
-	bool is_file[STREAM_COUNT]; /* a write of any size ends by itself */
+	struct output output[STREAM_COUNT];
 	struct escape escape;
 	bool input_ended; /* standard input is at its end */
 	bool eof_sent;
@@ -130,8 +126,9 @@ static void on_data(struct mux_channel *channel, uint8_t flags, const uint8_t *b
 	struct session *session = mux_user(channel);
 
 	/* Never over the ceiling: the mux holds the guest to the window. */
-	(void)buf_append(&session->output[flags & PROTO_DATA_STDERR ? STREAM_ERR : STREAM_OUT],
-			 bytes, length);
+	(void)buf_append(
+	    &session->output[flags & PROTO_DATA_STDERR ? STREAM_ERR : STREAM_OUT].bytes, bytes,
+	    length);
 }
 
 static void on_exit_status(struct mux_channel *channel, enum proto_exit how, uint32_t value)
@@ -195,7 +192,7 @@ static void send_input(struct session *session)
 
 static void type(struct session *session, const char *bytes, size_t length)
 {
-	char out[INPUT_CHUNK + 1];
+	static char out[INPUT_CHUNK + 1];
 
 	while (length > 0 && !session->left) {
 		size_t used = 0;
@@ -213,52 +210,53 @@ static void type(struct session *session, const char *bytes, size_t length)
 	}
 }
 
+/* A pipe or file: straight into the frames that leave next, where that can be. */
+static ssize_t read_file(struct session *session)
+{
+	struct iovec places[MUX_PLACES];
+	int count = mux_places(session->channel, SIZE_MAX, places);
+	uint8_t *bytes = count > 0 ? NULL : buf_reserve(&session->input, INPUT_CHUNK);
+	ssize_t n =
+	    count > 0 ? readv(STDIN_FILENO, places, count) : read(STDIN_FILENO, bytes, INPUT_CHUNK);
+
+	if (n > 0 && count > 0)
+		mux_placed(session->channel, 0, (size_t)n);
+	else if (n > 0)
+		buf_commit(&session->input, (size_t)n);
+	return n;
+}
+
+static ssize_t read_keys(struct session *session)
+{
+	static char bytes[INPUT_CHUNK];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+
+	if (n > 0)
+		type(session, bytes, (size_t)n);
+	return n;
+}
+
 static void read_input(struct session *session)
 {
-	char bytes[INPUT_CHUNK];
-	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
+	bool tty = session->options->tty;
+	ssize_t n = tty ? read_keys(session) : read_file(session);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	/* A raw terminal has no end of file: it is gone. */
-	if (n <= 0 && session->options->tty)
+	if (n <= 0 && tty)
 		session->left = true;
 	else if (n <= 0)
 		session->input_ended = true;
-	else if (session->options->tty)
-		type(session, bytes, (size_t)n);
-	else
-		(void)buf_append(&session->input, bytes, (size_t)n);
-}
-
-/* One write. A failing output is taken as read, as a shell pipeline does with EPIPE: the default
- * SIGPIPE ends us before we see it. False: nothing was taken. */
-static bool write_some(struct session *session, enum stream stream, size_t most)
-{
-	struct buf *output = &session->output[stream];
-	size_t length = buf_length(output) < most ? buf_length(output) : most;
-	ssize_t n = write(stream_fds[stream], buf_data(output), length);
-
-	if (n < 0 && (errno == EINTR || errno == EAGAIN))
-		return false;
-	if (n < 0)
-		n = (ssize_t)length;
-	else if (session->options->tty)
-		terminal_saw(buf_data(output), (size_t)n);
-	buf_consume(output, (size_t)n);
-	if (session->channel)
-		mux_consume(session->channel, (uint32_t)n);
-	return true;
 }
 
 static void write_output(struct session *session, enum stream stream)
 {
-	struct pollfd p = {.fd = stream_fds[stream], .events = POLLOUT};
-	size_t most = session->is_file[stream] ? PROTO_WINDOW : PIPE_BUF;
+	size_t n =
+	    output_write(&session->output[stream], session->options->tty ? terminal_saw : NULL);
 
-	while (write_some(session, stream, most) && buf_length(&session->output[stream]) > 0 &&
-	       poll(&p, 1, 0) > 0)
-		;
+	if (session->channel)
+		mux_consume(session->channel, (uint32_t)n);
 }
 
 static void send_window(struct session *session)
@@ -308,8 +306,13 @@ static void handle_signals(struct session *session, int pipe_fd)
 
 static bool output_waits(const struct session *session)
 {
-	return buf_length(&session->output[STREAM_OUT]) > 0 ||
-	       buf_length(&session->output[STREAM_ERR]) > 0;
+	return buf_length(&session->output[STREAM_OUT].bytes) > 0 ||
+	       buf_length(&session->output[STREAM_ERR].bytes) > 0;
+}
+
+static int waiting_fd(const struct output *output)
+{
+	return buf_length(&output->bytes) > 0 ? output->fd : -1;
 }
 
 static bool is_over(const struct session *session)
@@ -352,10 +355,8 @@ static int loop(struct session *session, int signals, struct err *err)
 		    [POLL_LINK] = {client_fd(session->client), client_interest(session->client), 0},
 		    [POLL_SIGNALS] = {signals, POLLIN, 0},
 		    [POLL_INPUT] = {wants_input(session) ? STDIN_FILENO : -1, POLLIN, 0},
-		    [POLL_OUT] = {buf_length(&session->output[STREAM_OUT]) ? STDOUT_FILENO : -1,
-				  POLLOUT, 0},
-		    [POLL_ERR] = {buf_length(&session->output[STREAM_ERR]) ? STDERR_FILENO : -1,
-				  POLLOUT, 0},
+		    [POLL_OUT] = {waiting_fd(&session->output[STREAM_OUT]), POLLOUT, 0},
+		    [POLL_ERR] = {waiting_fd(&session->output[STREAM_ERR]), POLLOUT, 0},
 		};
 
 		if (poll(p, POLL_COUNT, -1) < 0 && errno != EINTR)
@@ -442,12 +443,8 @@ int session_run(struct client *client, const struct session_options *options, st
 	bool over = false;
 
 	buf_init(&session.input, PROTO_OPEN_MAX);
-	for (int i = 0; i < STREAM_COUNT; i++) {
-		struct stat st;
-
-		buf_init(&session.output[i], PROTO_WINDOW);
-		session.is_file[i] = fstat(stream_fds[i], &st) == 0 && S_ISREG(st.st_mode);
-	}
+	for (int i = 0; i < STREAM_COUNT; i++)
+		output_init(&session.output[i], stream_fds[i]);
 	escape_init(&session.escape);
 	/* Signals first: a resize from here on is seen, whatever size the description has. */
 	if (watch_signals(&signals, err) == 0) {
@@ -463,7 +460,7 @@ int session_run(struct client *client, const struct session_options *options, st
 		mux_set_ops(session.channel, NULL, NULL);
 	buf_done(&session.input);
 	for (int i = 0; i < STREAM_COUNT; i++)
-		buf_done(&session.output[i]);
+		output_done(&session.output[i]);
 	free(session.reject_text);
 	return status;
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define READ_CHUNK 65536
+#define READ_CHUNK 131072
 
 struct link {
 	uv_poll_t poll;

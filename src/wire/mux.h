@@ -36,6 +36,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 struct mux;
 struct mux_channel;
@@ -147,6 +148,14 @@ void mux_reject(struct mux_channel *channel, enum proto_reject code, const char 
 uint32_t mux_window(const struct mux_channel *channel);
 /* length must be at most mux_window; split into frames as needed. */
 void mux_send(struct mux_channel *channel, uint8_t flags, const void *bytes, size_t length);
+/* Where much data can be put to leave without being copied again: the payloads of the next frames,
+ * at most `most` bytes and the window in all, if nothing waits to go before them and the link has
+ * room. Returns how many were filled in of MUX_PLACES; 0: mux_send is the way. What is put there,
+ * without a gap from the first on, is told with mux_placed, before any other call into the mux; or
+ * nothing is, and nothing has happened. */
+#define MUX_PLACES 8
+int mux_places(struct mux_channel *channel, size_t most, struct iovec *ret_places);
+void mux_placed(struct mux_channel *channel, uint8_t flags, size_t length);
 void mux_consume(struct mux_channel *channel, uint32_t length);
 void mux_eof(struct mux_channel *channel);
 void mux_exit(struct mux_channel *channel, enum proto_exit how, uint32_t value);

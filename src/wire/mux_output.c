@@ -6,7 +6,8 @@
  *	mux->out	encoded frames that the link takes now, filled only when it runs low
  *
  * so that a frame is bound to its place in the order as late as possible: a keystroke waits for at
- * most MUX_OUTPUT_TARGET bytes and one frame of every other channel.
+ * most MUX_OUTPUT_TARGET bytes (MUX_PLACES frames while much data is moved alone) and one frame of
+ * every other channel.
  *
  * A record is a u16 and its bytes. Top bit clear: DATA, bit 14 the STDERR flag, below it the length
  * less one. Top bit set: below it the length of the payload; a type byte and the payload follow.
@@ -26,6 +27,8 @@
 static_assert(PROTO_PAYLOAD_MAX <= RECORD_STDERR, "a DATA record holds a whole frame");
 static_assert(MUX_QUEUE_MAX >= 3 * PROTO_WINDOW + MUX_REQUESTS_MAX + 4 * PROTO_PAYLOAD_MAX,
 	      "the worst queue fits");
+static_assert(MUX_OUT_MAX >= MUX_OUTPUT_TARGET + MUX_PLACES * PROTO_FRAME_MAX,
+	      "all that is bound to its place fits");
 
 /* Where the sizes were bounded before: a failure is a mistake in here. */
 static void append(struct buf *buf, const void *bytes, size_t length)
@@ -255,6 +258,55 @@ static void fill(struct mux *mux)
 			emit_turn(list_entry(mux->ready.next, struct mux_channel, ready));
 		else
 			break;
+	}
+}
+
+/* Bound to its place at once, so only where the order would have put it there, too. */
+int mux_places(struct mux_channel *channel, size_t most, struct iovec *ret_places)
+{
+	struct mux *mux = channel->mux;
+	uint32_t window = mux_window(channel);
+	size_t left = most < window ? most : window;
+	size_t room = (size_t)MUX_PLACES * PROTO_FRAME_MAX;
+	uint8_t *at;
+	int count = 0;
+
+	if (!may_fill(mux) || buf_length(&mux->control) > 0 || !list_empty(&mux->ready) ||
+	    buf_length(&channel->queue) > 0 || buf_length(&mux->out) >= room)
+		return 0;
+	room -= buf_length(&mux->out);
+	at = buf_reserve(&mux->out, room);
+	assert(at);
+	for (; left > 0 && room >= PROTO_FRAME_MAX; count++) {
+		size_t length = left < PROTO_PAYLOAD_MAX ? left : PROTO_PAYLOAD_MAX;
+
+		ret_places[count] =
+		    (struct iovec){.iov_base = at + PROTO_FRAME_HEADER, .iov_len = length};
+		left -= length;
+		at += PROTO_FRAME_MAX;
+		room -= PROTO_FRAME_MAX;
+	}
+	return count;
+}
+
+void mux_placed(struct mux_channel *channel, uint8_t flags, size_t length)
+{
+	struct buf *out = &channel->mux->out;
+
+	assert(length <= mux_window(channel) && length <= MUX_PLACES * PROTO_PAYLOAD_MAX);
+	channel->window -= (uint32_t)length;
+	while (length > 0) {
+		size_t part = length < PROTO_PAYLOAD_MAX ? length : PROTO_PAYLOAD_MAX;
+		struct frame frame = {.type = PROTO_DATA,
+				      .flags = flags,
+				      .channel = channel->id,
+				      .length = (uint32_t)part};
+		uint8_t *at = out->bytes + out->start + out->length;
+
+		frame_encode(&frame, at);
+		at[PROTO_FRAME_HEADER + part] = PROTO_FRAME_END;
+		buf_commit(out, PROTO_FRAME_HEADER + part + 1);
+		length -= part;
 	}
 }
 

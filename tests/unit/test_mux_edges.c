@@ -144,7 +144,83 @@ static void hello_with_another_magic_or_on_a_channel_is_refused(void)
 	}
 }
 
+static struct mux_channel *open_accepted(struct rig *rig)
+{
+	struct err err;
+	struct mux_channel *channel = mux_open(rig->mux, KIND, 0, &rig_channel_ops, rig, &err);
+
+	(void)rig_output(rig);
+	CHECK_INT(rig_feed_text(rig, PROTO_ACCEPT, mux_channel_id(channel), ""), 0);
+	return channel;
+}
+
+static void what_is_put_into_its_place_leaves_as_frames(void)
+{
+	struct rig rig_ auto_rig;
+	struct rig *rig = &rig_;
+	struct iovec places[MUX_PLACES];
+
+	rig_init(rig, MUX_HOST);
+	struct mux_channel *channel = open_accepted(rig);
+	CHECK_INT(mux_places(channel, PROTO_PAYLOAD_MAX + 3, places), 2);
+	CHECK(places[0].iov_len == PROTO_PAYLOAD_MAX && places[1].iov_len == 3);
+	CHECK_STR(rig_output(rig), ""); /* nothing has happened */
+	CHECK_INT(mux_places(channel, PROTO_PAYLOAD_MAX + 3, places), 2);
+	memset(places[0].iov_base, 0, places[0].iov_len);
+	memcpy(places[1].iov_base, "xyz", 3);
+	mux_placed(channel, PROTO_DATA_STDERR, PROTO_PAYLOAD_MAX + 2);
+	CHECK_INT(mux_window(channel), PROTO_WINDOW - PROTO_PAYLOAD_MAX - 2);
+	mux_send(channel, 0, "queued", 6);
+	CHECK_STR(rig_output(rig), "DATA/err 1 (16384); DATA/err 1 'xy'; DATA 1 'queued'");
+}
+
+static void nothing_is_put_in_front_of_what_waits(void)
+{
+	struct rig rig_ auto_rig;
+	struct rig *rig = &rig_;
+	struct iovec places[MUX_PLACES];
+
+	rig_init(rig, MUX_HOST);
+	struct mux_channel *one = open_accepted(rig);
+	struct mux_channel *three = open_accepted(rig);
+	CHECK_INT(mux_ping(rig->mux, "p", 1), 0);
+	CHECK_INT(mux_places(one, 1, places), 0);
+	CHECK_STR(rig_output(rig), "PING 'p'");
+	mux_send(one, 0, "a", 1);
+	CHECK_INT(mux_places(one, 1, places), 0);
+	CHECK_INT(mux_places(three, 1, places), 0);
+	CHECK_STR(rig_output(rig), "DATA 1 'a'");
+	CHECK_INT(mux_places(three, 1, places), 1);
+	mux_eof(three);
+	CHECK_STR(rig_output(rig), "EOF 3");
+	CHECK_INT(mux_places(three, 1, places), 0);
+}
+
+static void no_more_is_put_into_its_place_than_the_window_and_a_few_frames(void)
+{
+	struct rig rig_ auto_rig;
+	struct rig *rig = &rig_;
+	struct iovec places[MUX_PLACES];
+
+	rig_init(rig, MUX_HOST);
+	struct mux_channel *one = open_accepted(rig);
+	struct mux_channel *three = open_accepted(rig);
+	mux_send(one, 0, (uint8_t[PROTO_WINDOW]){0}, PROTO_WINDOW - 5);
+	rig_pull(rig, SIZE_MAX);
+	CHECK_INT(mux_places(one, SIZE_MAX, places), 1);
+	CHECK_INT(places[0].iov_len, 5);
+	for (int left = MUX_PLACES; left > 0; left--) {
+		CHECK_INT(mux_places(three, SIZE_MAX, places), left);
+		memset(places[0].iov_base, 0, places[0].iov_len);
+		mux_placed(three, 0, places[0].iov_len);
+	}
+	CHECK_INT(mux_places(three, SIZE_MAX, places), 0);
+}
+
 TEST_MAIN(TEST(owners_may_leave_out_every_callback), TEST(answers_that_cross_a_close_are_dropped),
 	  TEST(a_channel_is_answered_once), TEST(an_offered_channel_may_be_closed_unanswered),
 	  TEST(goaway_finds_its_way_past_a_full_queue),
-	  TEST(hello_with_another_magic_or_on_a_channel_is_refused))
+	  TEST(hello_with_another_magic_or_on_a_channel_is_refused),
+	  TEST(what_is_put_into_its_place_leaves_as_frames),
+	  TEST(nothing_is_put_in_front_of_what_waits),
+	  TEST(no_more_is_put_into_its_place_than_the_window_and_a_few_frames))
