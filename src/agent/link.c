@@ -25,7 +25,8 @@
 
 #define PORTS		"/sys/class/virtio-ports"
 #define NAME_MAX_LENGTH 128
-#define READ_BYTES	131072 /* most a turn; a port hands over 4 KiB at most a read */
+#define READ_BYTES	131072 /* most a turn */
+#define PORT_PIECE	4096   /* most that a port hands over a read; after less there is no more */
 #define RETRY_FIRST_MS	10
 #define RETRY_LAST_MS	1000
 
@@ -159,9 +160,10 @@ static void on_ready(struct loop_watch *watch, short revents)
 
 	(void)revents;
 	/* Together, so that most frames lie there whole. */
-	while (length < sizeof(link->bytes) &&
-	       (n = read(watch->fd, link->bytes + length, sizeof(link->bytes) - length)) > 0)
-		length += (size_t)n;
+	do {
+		n = read(watch->fd, link->bytes + length, sizeof(link->bytes) - length);
+		length += n > 0 ? (size_t)n : 0;
+	} while (n >= PORT_PIECE && length < sizeof(link->bytes));
 	if (length == 0) {
 		on_nothing(link, n);
 		return;

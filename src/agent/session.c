@@ -320,9 +320,22 @@ void sessions_signal(struct sessions *sessions, int number)
 	}
 }
 
+/* Asked once: a system call for each signal is dear in an emulated guest. */
+static void note_ignored(sigset_t *ret_ignored)
+{
+	struct sigaction action;
+
+	(void)sigemptyset(ret_ignored);
+	for (int i = 1; i < NSIG; i++)
+		if (sigaction(i, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			(void)sigaddset(ret_ignored, i);
+	(void)sigaddset(ret_ignored, SIGPIPE); /* or will be */
+}
+
 void sessions_init(struct sessions *sessions, struct loop *loop)
 {
 	*sessions = (struct sessions){.loop = loop, .cgroup = -1};
+	note_ignored(&sessions->ignored);
 	list_init(&sessions->list);
 }
 

@@ -14,6 +14,7 @@
 #include "agent/nix.h"
 #include "wire/mux.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 #define SESSION_COUNT_MAX	 128
@@ -30,8 +31,9 @@ struct sessions {
 	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
 	char *project;	     /* where they start */
 	struct nix_sources nix;
-	int cgroup;    /* cgroup.procs they are put into, or -1 */
-	bool stopping; /* none is taken any more */
+	int cgroup;	  /* cgroup.procs they are put into, or -1 */
+	sigset_t ignored; /* by the agent, and not by them */
+	bool stopping;	  /* none is taken any more */
 };
 
 void sessions_init(struct sessions *sessions, struct loop *loop);

@@ -21,6 +21,7 @@ struct session_output {
 	struct loop_watch watch; /* the pty, or a pipe; fd -1: it has ended */
 	struct session *session;
 	uint8_t flags;	/* of its DATA frames */
+	bool is_much;	/* it has filled its pipe */
 	size_t backlog; /* once reaped: at most this much is still taken */
 };
 
@@ -61,7 +62,8 @@ struct session {
 	struct buf in;
 	size_t in_owed; /* bytes of `in` the peer has no credit for yet */
 	bool in_eof;
-	bool in_line; /* the last byte written to the terminal was not a newline */
+	bool in_is_much; /* it has filled its pipe */
+	bool in_line;	 /* the last byte written to the terminal was not a newline */
 };
 
 /* session.c */

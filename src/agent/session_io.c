@@ -1,8 +1,8 @@
 /*
  * Theory of operation.
  *
- * Output is read only when the peer has given credit, at most READ_MAX a turn, where it can be
- * straight into the frames that leave next (mux_places): a program that nobody reads from stands still, and one that floods gets its turn like all
+ * Output is read only when the peer has given credit, at most READ_MAX a turn, straight into the
+ * mux, and when it turns out to be much into the very frames that leave next (mux_places): a program that nobody reads from stands still, and one that floods gets its turn like all
  * others. Input waits in `in` until the program takes it; only then the peer gets its credit back.
  *
  * A session that may be detached records its output in a ring, and is read when all of that was
@@ -24,12 +24,14 @@
 #include "agent/queries.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <termios.h>
 
-#define READ_MAX 131072u
+#define READ_MAX  131072u
+#define PIPE_FULL 65536 /* what a pipe holds at first */
 /* More than the kernel holds between the two sides of a terminal (64 KiB and a line). */
 #define TTY_BACKLOG_MAX (160u << 10)
 #define EOF_BYTES	2 /* what in may hold besides a window */
@@ -91,6 +93,14 @@ static void close_watch(struct loop_watch *watch)
 		(void)close(take_fd(&watch->fd));
 }
 
+/* Deep enough that much data wakes each side seldom: in an emulated guest a wake-up on the other
+ * processor costs more than the bytes. One that stays small only costs that, and a terminal has no
+ * depth. */
+static void deepen(int fd)
+{
+	(void)fcntl(fd, F_SETPIPE_SZ, (int)PROTO_WINDOW);
+}
+
 /* One read. 0: nothing more to be had now, or ever (then the fd is closed). */
 static size_t read_some(struct session_output *output, size_t most)
 {
@@ -99,7 +109,7 @@ static size_t read_some(struct session_output *output, size_t most)
 	static uint8_t bytes[READ_MAX];
 	size_t limit = room(session);
 	size_t want = most < sizeof(bytes) ? most : sizeof(bytes);
-	bool may_place = session->channel && !is_recorded(session);
+	bool may_place = output->is_much && session->channel && !is_recorded(session);
 	int count;
 	ssize_t n;
 
@@ -109,6 +119,10 @@ static size_t read_some(struct session_output *output, size_t most)
 	count = may_place ? mux_places(session->channel, want, places) : 0;
 	n = count > 0 ? readv(output->watch.fd, places, count)
 		      : read(output->watch.fd, bytes, want);
+	if (n >= PIPE_FULL && !output->is_much) {
+		output->is_much = true;
+		deepen(output->watch.fd);
+	}
 	if (n > 0) {
 		if (count > 0)
 			mux_placed(session->channel, output->flags, (size_t)n);
@@ -246,6 +260,10 @@ static void on_input(struct loop_watch *watch, short revents)
 	ssize_t n = write(watch->fd, buf_data(&session->in), buf_length(&session->in));
 
 	(void)revents;
+	if (n >= 0 && (size_t)n < buf_length(&session->in) && !session->in_is_much) {
+		session->in_is_much = true;
+		deepen(watch->fd);
+	}
 	if (n >= 0)
 		input_written(session, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)

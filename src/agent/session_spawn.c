@@ -9,7 +9,6 @@
 #include "agent/session_internal.h"
 
 #include "agent/environment.h"
-#include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -38,6 +37,7 @@ struct plan {
 	int fds[3]; /* become 0, 1, 2 */
 	bool tty;
 	int cgroup;
+	const sigset_t *ignored;
 	int note;   /* of the session */
 	int report; /* above FINGERPRINT_FD */
 };
@@ -114,6 +114,7 @@ static int make_plan(const struct sessions *sessions, const struct message_sessi
 	plan->directories[2] = "/";
 	plan->tty = wanted->tty;
 	plan->cgroup = sessions->cgroup;
+	plan->ignored = &sessions->ignored;
 	return 0;
 }
 
@@ -146,7 +147,8 @@ static void enter_directory(const struct plan *plan)
 static int prepare_child(const struct plan *plan)
 {
 	for (int i = 1; i < NSIG; i++)
-		(void)signal(i, SIG_DFL);
+		if (sigismember(plan->ignored, i))
+			(void)signal(i, SIG_DFL);
 	if (setsid() < 0 || (plan->tty && ioctl(plan->fds[0], TIOCSCTTY, 0) < 0))
 		return -1;
 	if (plan->cgroup >= 0)
@@ -170,9 +172,10 @@ static void try_candidates(const struct plan *plan, struct session_report *repor
 	report->failed_exec = 1;
 	report->error = ENOENT;
 	for (char *const *path = plan->candidates; *path; path++) {
-		(void)execve(*path, plan->arguments, plan->environment);
-		if (errno == ENOTDIR || (errno == ENOENT && access(*path, F_OK) < 0))
+		/* Asked first: an exec that fails is dearer. */
+		if (access(*path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
 			continue;
+		(void)execve(*path, plan->arguments, plan->environment);
 		report->error = errno;
 		report->exists = 1;
 		if (report->error != EACCES)
@@ -206,7 +209,9 @@ static int make_pipe(int *ret_ours, int *ret_child, bool we_read, struct err *er
 		return err_sys(err, "make a pipe");
 	*ret_ours = ends[we_read ? 0 : 1];
 	*ret_child = ends[we_read ? 1 : 0];
-	return file_set_nonblock(*ret_ours, true, err);
+	if (fcntl(*ret_ours, F_SETFL, O_NONBLOCK) < 0) /* it has no other flags */
+		return err_sys(err, "make a pipe");
+	return 0;
 }
 
 /* The child's ends go to fds, which the caller closes; ours are the session's at once. */
@@ -217,10 +222,6 @@ static int make_pipes(struct session *session, uid_t owner, int *fds, struct err
 	for (int i = 0; i < 2; i++)
 		if (make_pipe(&session->output[i].watch.fd, &fds[i + 1], true, err) < 0)
 			return -1;
-	/* Deep enough that much data wakes each side seldom: in an emulated guest a wake-up on the
-	 * other processor costs more than the bytes. One that stays small only costs that. */
-	for (int i = 0; i < 3; i++)
-		(void)fcntl(fds[i], F_SETPIPE_SZ, (int)PROTO_WINDOW);
 	/* So that /dev/stdout and its like can be opened by the user they are for. */
 	for (int i = 0; i < 3; i++)
 		if (owner != getuid() && fchown(fds[i], owner, (gid_t)-1) < 0)
@@ -238,10 +239,10 @@ static int spawn_planned(struct session *session, struct plan *plan, struct err 
 
 	if (make_pipe(&session->report.fd, &low, true, err) < 0)
 		return -1;
-	report = fcntl(low, F_DUPFD_CLOEXEC, FINGERPRINT_FD + 1);
+	report =
+	    low > FINGERPRINT_FD ? take_fd(&low) : fcntl(low, F_DUPFD_CLOEXEC, FINGERPRINT_FD + 1);
 	if (report < 0)
 		return err_sys(err, "make a pipe");
-	(void)close(take_fd(&low));
 	if (session->tty)
 		made = session_tty_make(session, owner, err);
 	else

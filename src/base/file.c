@@ -17,6 +17,7 @@
 #endif
 
 #define COPY_CHUNK ((size_t)1 << 20)
+#define READ_FIRST ((size_t)4000)
 
 int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *ret_length,
 	      struct err *err)
@@ -25,6 +26,7 @@ int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *re
 	auto_close int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	size_t used = 0;
+	size_t size;
 
 	if (fd < 0) {
 		if (errno == ELOOP)
@@ -38,9 +40,12 @@ int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *re
 		return err_sys(err, "read %s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_INVALID, "%s is not a regular file", name);
-	auto_free char *text = xmalloc(max + 1);
+	/* Files of /proc and /sys do not know their size. */
+	size = (size_t)st.st_size > READ_FIRST ? (size_t)st.st_size : READ_FIRST;
+	size = size < max ? size : max;
+	auto_free char *text = xmalloc(size + 1);
 	for (;;) {
-		ssize_t n = read(fd, text + used, max + 1 - used);
+		ssize_t n = read(fd, text + used, size + 1 - used);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -51,6 +56,10 @@ int file_read(int dir, const char *name, size_t max, char **ret_text, size_t *re
 		used += (size_t)n;
 		if (used > max)
 			return err_set(err, ERR_INVALID, "%s is larger than %zu bytes", name, max);
+		if (used > size) {
+			size = 2 * size < max ? 2 * size : max;
+			text = xrealloc(text, size + 1);
+		}
 	}
 	text[used] = '\0';
 	*ret_text = take_ptr(&text);

@@ -47,6 +47,7 @@ struct session {
 	struct output output[STREAM_COUNT];
 	struct escape escape;
 	bool input_ended; /* standard input is at its end */
+	bool input_is_much;
 	bool eof_sent;
 	bool accepted;
 	bool exited;
@@ -210,11 +211,11 @@ static void type(struct session *session, const char *bytes, size_t length)
 	}
 }
 
-/* A pipe or file: straight into the frames that leave next, where that can be. */
+/* A pipe or file; when there is much in it, straight into the frames that leave next. */
 static ssize_t read_file(struct session *session)
 {
 	struct iovec places[MUX_PLACES];
-	int count = mux_places(session->channel, SIZE_MAX, places);
+	int count = session->input_is_much ? mux_places(session->channel, SIZE_MAX, places) : 0;
 	uint8_t *bytes = count > 0 ? NULL : buf_reserve(&session->input, INPUT_CHUNK);
 	ssize_t n =
 	    count > 0 ? readv(STDIN_FILENO, places, count) : read(STDIN_FILENO, bytes, INPUT_CHUNK);
@@ -223,6 +224,7 @@ static ssize_t read_file(struct session *session)
 		mux_placed(session->channel, 0, (size_t)n);
 	else if (n > 0)
 		buf_commit(&session->input, (size_t)n);
+	session->input_is_much |= n >= INPUT_CHUNK;
 	return n;
 }
 

@@ -267,33 +267,32 @@ int mux_places(struct mux_channel *channel, size_t most, struct iovec *ret_place
 	struct mux *mux = channel->mux;
 	uint32_t window = mux_window(channel);
 	size_t left = most < window ? most : window;
-	size_t room = (size_t)MUX_PLACES * PROTO_FRAME_MAX;
+	size_t begun = (buf_length(&mux->out) + PROTO_FRAME_MAX - 1) / PROTO_FRAME_MAX;
+	size_t count = (left + PROTO_PAYLOAD_MAX - 1) / PROTO_PAYLOAD_MAX;
 	uint8_t *at;
-	int count = 0;
 
 	if (!may_fill(mux) || buf_length(&mux->control) > 0 || !list_empty(&mux->ready) ||
-	    buf_length(&channel->queue) > 0 || buf_length(&mux->out) >= room)
+	    buf_length(&channel->queue) > 0 || begun >= MUX_PLACES)
 		return 0;
-	room -= buf_length(&mux->out);
-	at = buf_reserve(&mux->out, room);
+	count = count < MUX_PLACES - begun ? count : MUX_PLACES - begun;
+	at = buf_reserve(&mux->out, count * PROTO_FRAME_MAX);
 	assert(at);
-	for (; left > 0 && room >= PROTO_FRAME_MAX; count++) {
+	for (size_t i = 0; i < count; i++) {
 		size_t length = left < PROTO_PAYLOAD_MAX ? left : PROTO_PAYLOAD_MAX;
 
-		ret_places[count] =
+		ret_places[i] =
 		    (struct iovec){.iov_base = at + PROTO_FRAME_HEADER, .iov_len = length};
 		left -= length;
 		at += PROTO_FRAME_MAX;
-		room -= PROTO_FRAME_MAX;
 	}
-	return count;
+	return (int)count;
 }
 
 void mux_placed(struct mux_channel *channel, uint8_t flags, size_t length)
 {
 	struct buf *out = &channel->mux->out;
 
-	assert(length <= mux_window(channel) && length <= MUX_PLACES * PROTO_PAYLOAD_MAX);
+	assert(length <= mux_window(channel) && length <= (size_t)MUX_PLACES * PROTO_PAYLOAD_MAX);
 	channel->window -= (uint32_t)length;
 	while (length > 0) {
 		size_t part = length < PROTO_PAYLOAD_MAX ? length : PROTO_PAYLOAD_MAX;

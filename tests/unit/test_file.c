@@ -355,7 +355,24 @@ static void flags_of_a_descriptor_go_on_and_off(void)
 	CHECK_INT(file_set_inherit(-1, true, &err), -1);
 }
 
-TEST_MAIN(TEST(read_takes_no_more_than_the_maximum),
+static void a_file_that_does_not_know_its_size_is_read_whole(void)
+{
+	auto_close int proc = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_free char *text = NULL;
+	char *more = NULL;
+	size_t length = 0;
+	struct err err;
+
+	if (proc < 0)
+		SKIP("no /proc here");
+	CHECK_INT(file_read(proc, "smaps", (size_t)1 << 20, &text, &length, &err), 0);
+	CHECK(length > 8192 && text[length - 1] == '\n' && strlen(text) == length);
+	CHECK_INT(file_read(proc, "smaps", 8192, &more, NULL, &err), -1);
+	CHECK(!more);
+}
+
+TEST_MAIN(TEST(a_file_that_does_not_know_its_size_is_read_whole),
+	  TEST(read_takes_no_more_than_the_maximum),
 	  TEST(read_refuses_what_a_stranger_may_have_put_there),
 	  TEST(write_replaces_content_mode_and_a_part_left_by_a_crash),
 	  TEST(write_follows_no_planted_link),
