@@ -49,6 +49,8 @@ struct suspend {
 	bool stop;     /* somebody wants it stopped instead: as soon as it runs again */
 	bool leaving;  /* we were told to go: who comes is not let in */
 	bool resuming; /* the machine of now goes on as the one before */
+	bool loading;  /* and has been told to load the state */
+	bool unseen;   /* it ended by itself before that */
 	bool working;  /* a worker is running */
 	uv_work_t work;
 	atomic_bool cancel;

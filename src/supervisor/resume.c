@@ -9,12 +9,15 @@
  *	   told the time
  *
  * From memory that a suspend has just left it is the same without 1 and the copy. A failure in any
- * step ends that machine, says why in a line, voids what was saved, and boots.
+ * step ends that machine, says why in a line, voids what was saved, and boots. Not so when QEMU
+ * cannot even be started or ends by itself before it has seen the state: that is no fault of the
+ * state's, and the VM stays suspended until the host is well again.
  */
 #include "supervisor/internal.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "vm/kvm_probe.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -42,6 +45,7 @@ static void forget(struct supervisor *s)
 	u->resuming = false;
 	u->taken = false;
 	u->found = false;
+	u->loading = false;
 	close_fd(&u->ram_fd);
 	close_fd(&u->state_fd);
 	close_fd(&u->share_fd);
@@ -167,6 +171,26 @@ void resume_failed(struct supervisor *s, const char *why)
 		s->vm->ops->kill(s->vm);
 }
 
+/* KVM may be gone for good; a boot can do without. */
+static bool has_accel(const struct supervisor *s)
+{
+	auto_free char *reason = NULL;
+	enum vm_accel accel = VM_ACCEL_TCG;
+	struct err err = ERR_INIT;
+
+	return s->machine.spec.accel != VM_ACCEL_KVM ||
+	       (kvm_choose(&accel, &reason, &err) == 0 && accel == VM_ACCEL_KVM);
+}
+
+static void stay(struct supervisor *s)
+{
+	auto_free char *text = xasprintf("the VM stays suspended: %s", s->suspend.failure);
+
+	log_error("resume", "%s", text);
+	lifecycle_drop_machine(s);
+	lifecycle_finish(s, text, "");
+}
+
 static void boot(struct supervisor *s)
 {
 	struct err err = ERR_INIT;
@@ -185,6 +209,14 @@ static void boot(struct supervisor *s)
 	}
 }
 
+static void stay_or_boot(struct supervisor *s)
+{
+	if (s->suspend.unseen && has_accel(s))
+		stay(s);
+	else
+		boot(s);
+}
+
 bool resume_gone(struct supervisor *s, const char *why)
 {
 	struct suspend *u = &s->suspend;
@@ -192,12 +224,13 @@ bool resume_gone(struct supervisor *s, const char *why)
 	if (!u->resuming || s->state >= STATE_STOPPING)
 		return false;
 	(void)uv_timer_stop(&s->limit); /* of its agent, which went, too */
+	u->unseen = !u->failure && !u->loading && !u->taken;
 	if (!u->failure)
 		u->failure = xstrdup(why[0] ? why : "the machine ended");
 	if (u->working)
 		atomic_store(&u->cancel, true); /* goes on in after_fill */
 	else
-		boot(s);
+		stay_or_boot(s);
 	return true;
 }
 
@@ -206,6 +239,7 @@ static void load(struct supervisor *s)
 	struct err err = ERR_INIT;
 
 	log_info("resume", "the memory is filled after %.2f s", seconds_since_start(s));
+	s->suspend.loading = true;
 	if (lifecycle_start_share(s, s->suspend.share_fd, &err) < 0 ||
 	    s->vm->ops->load(s->vm, &err) < 0)
 		resume_failed(s, err.text);
@@ -235,7 +269,7 @@ static void after_fill(uv_work_t *work, int status)
 	if (s->state >= STATE_STOPPING)
 		return;
 	if (!s->vm)
-		boot(s);
+		stay_or_boot(s);
 	else if (u->result < 0)
 		resume_failed(s, u->err.text);
 	else

@@ -131,6 +131,27 @@ def test_another_patch_version_of_qemu_resumes(tiny, tmp_path):
     assert boot_id(tiny) == before
 
 
+def test_a_host_that_cannot_run_qemu_leaves_the_vm_suspended(tiny, tmp_path):
+    before = boot_id(tiny)
+    suspend(tiny)
+    path = tiny.environment["PATH"]
+    program = tmp_path / "short of memory" / "qemu-system-x86_64"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho Cannot allocate memory >&2\nexit 1\n")
+    program.chmod(0o700)
+    try:
+        for where, why in ((f"{program.parent}:{path}", "QEMU exited with status 1: Cannot allocate memory"),
+                           (str(tmp_path), "start the machine: QEMU is missing")):
+            tiny.environment["PATH"] = where
+            done = tiny.run("start")
+            assert done.returncode == 125
+            assert f"the VM stays suspended: {why}" in done.stderr.decode(), done.stderr
+            assert is_saved(tiny)
+    finally:
+        tiny.environment["PATH"] = path
+    assert boot_id(tiny) == before
+
+
 def written(pid):
     """Bytes that this process has made the kernel write, or will."""
     lines = pathlib.Path(f"/proc/{pid}/io").read_text().splitlines()
