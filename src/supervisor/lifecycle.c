@@ -145,8 +145,10 @@ static void on_stop(void *ctx)
 static void on_hello(void *ctx, const struct mux_hello *hello)
 {
 	struct supervisor *s = ctx;
+	const uint8_t *nonce = hello->boot_nonce;
 
-	log_info("agent", "%s, %llu ms after its start", hello->program,
+	log_info("agent", "%s, boot %02x%02x%02x%02x, %llu ms after its start", hello->program,
+		 nonce[0], nonce[1], nonce[2], nonce[3],
 		 (unsigned long long)(hello->uptime_ns / 1000000));
 	if (s->suspend.resuming)
 		resume_hello(s, hello);

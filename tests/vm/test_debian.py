@@ -98,19 +98,62 @@ def test_git_clones_from_a_server_on_the_host(debian, home):
         server.wait(20)
 
 
+def e2fsck(how, image, expected=(0,)):
+    done = subprocess.run(["e2fsck", how, str(image)], capture_output=True, check=False,
+                          env={**os.environ, "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+    assert done.returncode in expected, done.stdout + done.stderr
+
+
 def test_stop_leaves_a_clean_file_system_and_no_process(debian):
     guest(debian, "dd if=/dev/urandom of=~/data bs=1M count=20 status=none; sha256sum ~/data")
     pids = debian.processes()
     debian.stop()
     assert not any(alive(pid) for pid in pids)
-    check = subprocess.run(["e2fsck", "-fn", str(debian.data / "disk.img")], capture_output=True,
-                           check=False, env={**os.environ, "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
-    assert check.returncode == 0, check.stdout + check.stderr
+    e2fsck("-fn", debian.data / "disk.img")
 
 
 def test_what_was_written_is_there_after_a_restart(debian):
     assert guest(debian, "stat -c %s ~/data") == str(20 << 20)
     assert int(guest(debian, "df --output=size -m / | tail -1")) > 25_000
+
+
+def test_what_it_has_read_of_its_disk_needs_not_be_read_again_after_a_resume(debian):
+    """The share's names are forgotten then, and nothing else."""
+    read = "cat ~/data >/dev/null; awk '{ print $3 }' /sys/block/vda/stat"
+    before = int(guest(debian, read))
+    assert debian.run("suspend").returncode == 0
+    sectors = int(guest(debian, read)) - before
+    assert sectors * 512 < 5 << 20, sectors
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 0x10]))
+
+
+def test_a_saved_state_that_is_refused_leaves_a_consistent_disk(debian, tmp_path):
+    """What the boot meets is what a sync and the journal left: with all that was written, by somebody who
+    went on writing."""
+    guest(debian, "setsid sh -c 'while :; do date >>~/log; sync -d ~/log; done' >/dev/null 2>&1 </dev/null &")
+    for name in ("manifest", "devices", "ram"):
+        guest(debian, f"echo {name} >~/last")
+        assert debian.run("suspend").returncode == 0
+        path = debian.data / "saved" / name
+        with open(path, "rb") as file:
+            flip(path, os.lseek(file.fileno(), 0, os.SEEK_DATA) + 100)
+        copy = tmp_path / "copy.img"
+        subprocess.run(["cp", "--sparse=always", str(debian.data / "disk.img"), str(copy)], check=True)
+        e2fsck("-p", copy, (0, 1))
+        e2fsck("-fn", copy)
+        done = debian.run("exec", "sh", "-c", "cat ~/last", timeout=300)
+        assert done.stdout.decode() == f"{name}\n", done.stderr
+        lines = [line for line in done.stderr.decode().splitlines() if "booting, because" in line]
+        assert len(lines) == 1 and f"saved/{name}: it is damaged" in lines[0], done.stderr
+    debian.stop()
+    e2fsck("-fn", debian.data / "disk.img")
 
 
 def test_a_second_project_is_cloned_not_built(dxvm, debian):

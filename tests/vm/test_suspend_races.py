@@ -19,6 +19,7 @@ RACES = int(os.environ.get("DXVM_TEST_RACES", "2"))
 ROUNDS = range(RACES)
 QUIESCING = "state: running -> suspending"
 COPYING = "state: suspending -> saving"
+RUNNING = "state: configuring -> running"
 MACHINE = "info machine:"
 FILLED = "resume: the memory is filled"
 GOES_ON = "resume: the guest goes on"
@@ -82,6 +83,12 @@ def suspended_or_not(child):
     assert status == 0 or "the VM goes on: somebody wants it" in text, text
 
 
+def entered_or_turned_out(child, boot, why):
+    """Who had just come when the VM went: it may have begun something there."""
+    status, now, text = end(child)
+    assert (status == 0 and now == boot) or (status == 125 and why in text), (status, now, text)
+
+
 @pytest.fixture
 def boot(tiny):
     """The VM runs; the number of its boot."""
@@ -117,6 +124,59 @@ def test_two_who_suspend_at_once_are_both_answered(tiny, boot):
             assert status == 0, text
         assert is_suspended(tiny)
         assert entered(enter(tiny)) == boot
+
+
+ENTERING = [None, MACHINE, FILLED, GOES_ON, "starting -> configuring", RUNNING]
+
+
+def enter_up_to(project, step):
+    """A client on its way into a VM that runs, or that gets up to this step of its resume."""
+    if step:
+        suspend(project)
+    log = Log(project)
+    child = enter(project)
+    if step:
+        log.wait_for(step)
+    moment()
+    return child
+
+
+def test_a_suspend_while_somebody_enters(tiny, boot):
+    for step in random.choices(ENTERING, k=RACES):
+        entering = enter_up_to(tiny, step)
+        suspended_or_not(start(tiny, "suspend"))
+        entered_or_turned_out(entering, boot, "the VM is being suspended")
+        assert entered(enter(tiny)) == boot, step
+
+
+def test_an_idle_vm_is_entered_when_it_is_about_to_be_suspended(tiny, boot):
+    suspend(tiny)
+    (tiny.data / "idle").write_text("1\n")
+    try:
+        for _ in ROUNDS:
+            assert entered(enter(tiny)) == boot
+            time.sleep(random.uniform(0.9, 1.6))  # it is idle after a second, and looks five times in it
+        assert entered(enter(tiny)) == boot
+    finally:
+        (tiny.data / "idle").write_text("never\n")
+        suspend(tiny)
+
+
+# What becomes of a program that a stop meets in the guest, if it has not just ended.
+ENDED_WITH_IT = [0, 128 + signal.SIGHUP, 128 + signal.SIGTERM, 128 + signal.SIGKILL]
+
+
+def test_a_stop_while_somebody_enters(tiny, boot):
+    """It is stopped in order; who enters is let in before that, or starts it again."""
+    for step in random.choices(ENTERING, k=RACES):
+        entering = enter_up_to(tiny, step)
+        status, _, text = end(start(tiny, "stop"))
+        assert status == 0, text
+        status, now, text = end(entering)
+        assert status in ENDED_WITH_IT or "the VM is being stopped" in text, (step, status, text)
+        assert not is_suspended(tiny)
+        before, boot = boot, entered(enter(tiny))
+        assert boot != before and (status != 0 or now in (before, boot)), step
 
 
 def kill(log):
