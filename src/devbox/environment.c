@@ -46,15 +46,11 @@ static int say_news(const struct options *options, const struct project *project
 /* Two that enter at once take turns with the files of .devbox. */
 static int take_turn(const struct project *project, int *ret_lock, struct err *err)
 {
-	auto_free char *path = project_local(project, "gen");
 	auto_close int dir = -1;
 
-	if (file_mkdirs(path, 0755, err) < 0)
-		return -1;
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(err, "%s", path);
-	return file_lock(dir, "dxvm-lock", true, ret_lock, err);
+	return project_local_dir(project, "gen", &dir, err) < 0
+		   ? -1
+		   : file_lock(dir, "dxvm-lock", true, ret_lock, err);
 }
 
 /* Packages into the guest, files into .devbox, variables into `vars`. */

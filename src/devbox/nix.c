@@ -238,15 +238,11 @@ static int install(const struct project *project, struct packages *packages, int
 int nix_install(const struct project *project, const struct packages *packages, char **ret_path,
 		struct err *err)
 {
-	auto_free char *path = project_local(project, "nix");
 	auto_packages struct packages left = {.count = packages->count};
 	auto_close int dir = -1;
 
-	if (file_mkdirs(path, 0755, err) < 0)
+	if (project_local_dir(project, "nix", &dir, err) < 0)
 		return -1;
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(err, "%s", path);
 	left.paths = xmemdup(packages->paths, packages->count * sizeof(*left.paths));
 	left.owners = xmemdup(packages->owners, packages->count * sizeof(*left.owners));
 	return install(project, &left, dir, ret_path, err);

@@ -1,11 +1,13 @@
 #include "devbox/project.h"
 
+#include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sha256.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -136,6 +138,21 @@ void project_done(struct project *project)
 char *project_local(const struct project *project, const char *name)
 {
 	return xasprintf("%s/.devbox/%s", project->root, name);
+}
+
+int project_local_dir(const struct project *project, const char *name, int *ret_dir,
+		      struct err *err)
+{
+	auto_free char *path = project_local(project, name);
+	auto_close int dir = -1;
+
+	if (file_mkdirs(path, 0755, err) < 0)
+		return -1;
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(err, "%s", path);
+	*ret_dir = take_fd(&dir);
+	return 0;
 }
 
 char *project_find_program(const char *name)

@@ -28,6 +28,10 @@ void project_done(struct project *project);
 /* A path inside the project's .devbox. The caller's. */
 char *project_local(const struct project *project, const char *name);
 
+/* Such a directory, open; made if it is not there. The caller's. */
+int project_local_dir(const struct project *project, const char *name, int *ret_dir,
+		      struct err *err);
+
 /* Where a program is in PATH (and in nix's profiles, for nix's own); NULL if nowhere. The caller's.
  */
 char *project_find_program(const char *name);

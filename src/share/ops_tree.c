@@ -185,19 +185,28 @@ static int removed_before(struct call *call, const char *name)
 	return 0;
 }
 
+/* What the request wants removed, if it may be: its directory, its name there and what it is. */
+static int begin_remove(struct call *call, const char **ret_name, struct locate *ret_at,
+			struct os_stat *ret_stat)
+{
+	int r = call_take_name(call, ret_name);
+
+	if (r == 0)
+		r = may_remove(call->share, call->node, *ret_name);
+	if (r == 0)
+		r = locate_dir(call->share, call->node, ret_at);
+	if (r == 0)
+		r = os_stat_at(ret_at->dir, *ret_name, ret_stat);
+	return r;
+}
+
 int op_unlink(struct call *call)
 {
 	auto_locate struct locate at = LOCATE_INIT;
 	struct os_stat stat;
 	const char *name;
-	int r = call_take_name(call, &name);
+	int r = begin_remove(call, &name, &at, &stat);
 
-	if (r == 0)
-		r = may_remove(call->share, call->node, name);
-	if (r == 0)
-		r = locate_dir(call->share, call->node, &at);
-	if (r == 0)
-		r = os_stat_at(at.dir, name, &stat);
 	if (r == -ENOENT && call->again)
 		return removed_before(call, name);
 	if (r != 0)
@@ -216,14 +225,8 @@ int op_rmdir(struct call *call)
 	struct node_key key;
 	struct node *node;
 	const char *name;
-	int r = call_take_name(call, &name);
+	int r = begin_remove(call, &name, &at, &stat);
 
-	if (r == 0)
-		r = may_remove(call->share, call->node, name);
-	if (r == 0)
-		r = locate_dir(call->share, call->node, &at);
-	if (r == 0)
-		r = os_stat_at(at.dir, name, &stat);
 	if (r == -ENOENT && call->again)
 		return removed_before(call, name);
 	if (r != 0)
