@@ -3,7 +3,7 @@
  *
  *	forward, one a mount	reads /dev/fuse, queues the request, writes what is due
  *	backward		reads the port: replies go to /dev/fuse, the rest to the queue
- *	notify			writes notifications to /dev/fuse (share_notify.c)
+ *	notify, some		write notifications to /dev/fuse (share_notify.c)
  *	writer			writes what is due when no forward thread is about to
  *
  * Why so many. The backward thread never writes to the port: a server whose answers are not read
@@ -416,9 +416,11 @@ struct share_pump *share_pump_start(int port_fd, struct err *err)
 	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
 	if (file_set_nonblock(port_fd, false, err) < 0 ||
 	    start_thread(backward_thread, pump, err) < 0 ||
-	    start_thread(share_notify_thread, &pump->notify, err) < 0 ||
 	    start_thread(writer_thread, pump, err) < 0)
 		return NULL;
+	for (size_t i = 0; i < SHARE_NOTIFY_THREADS; i++)
+		if (start_thread(share_notify_thread, &pump->notify, err) < 0)
+			return NULL;
 	return pump;
 }
 

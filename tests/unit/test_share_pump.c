@@ -1,9 +1,6 @@
 /* The guest's end of the share port: which request is sent when, and what is a frame. */
-#include "agent/share_along.h"
-#include "agent/share_names.h"
 #include "agent/share_queue.h"
 #include "agent/share_stream.h"
-#include "base/mem.h"
 #include "unit/test.h"
 #include "wire/proto.h"
 #include "wire/share_proto.h"
@@ -188,164 +185,6 @@ static void what_expects_no_answer_waits_for_what_does(void)
 	share_queue_done(&queue);
 }
 
-/* Opcodes of FUSE. */
-enum { LOOKUP = 1, SYMLINK = 6, MKNOD = 8, MKDIR = 9, RENAME = 12, LINK = 13 };
-
-/* The answer to a request that share_along has: the last byte of what was put, 0 for none. */
-static int answer(struct share_along *along, uint32_t opcode, uint64_t node, uint64_t now_ms)
-{
-	uint8_t request[40] = {0};
-	uint8_t reply[SHARE_ALONG_REPLY];
-	uint32_t length;
-
-	memcpy(request + 4, &opcode, sizeof(opcode));
-	request[8] = 77;
-	memcpy(request + 16, &node, sizeof(node));
-	if (!share_along_answer(along, request, now_ms, reply))
-		return 0;
-	memcpy(&length, reply, sizeof(length));
-	CHECK_INT(length, sizeof(reply));
-	CHECK_INT(reply[4], 0);
-	CHECK_INT(reply[8], 77);
-	return reply[sizeof(reply) - 1];
-}
-
-static void put_along(struct share_along *along, uint64_t node, uint8_t mark, uint64_t now_ms)
-{
-	uint8_t payload[SHARE_ALONG_SIZE] = {0};
-
-	memcpy(payload, &node, sizeof(node));
-	payload[sizeof(payload) - 1] = mark;
-	share_along_put(along, payload, now_ms);
-}
-
-static void what_came_along_is_answered_until_it_may_have_changed(void)
-{
-	enum { GETATTR = 3, READDIR = 28 };
-	struct share_along along = {.life = 0};
-
-	share_along_init(&along);
-	CHECK_INT(answer(&along, GETATTR, 5, 0), 0);
-	put_along(&along, 5, 50, 0);
-	put_along(&along, 6, 60, 0);
-	CHECK_INT(answer(&along, GETATTR, 5, 1), 50);
-	CHECK_INT(answer(&along, LOOKUP, 5, 1), 0);
-	CHECK_INT(answer(&along, READDIR, 5, 1), 0);
-	CHECK_INT(answer(&along, GETATTR, 5 + SHARE_ALONG_SLOTS, 1), 0);
-	CHECK_INT(answer(&along, GETATTR, 5, SHARE_ALONG_MS - 1), 50);
-	CHECK_INT(answer(&along, GETATTR, 5, SHARE_ALONG_MS), 0);
-	/* A change in one directory says nothing of another; a renaming has two. */
-	CHECK_INT(answer(&along, MKNOD, 5, 1), 0);
-	CHECK_INT(answer(&along, GETATTR, 5, 1), 0);
-	CHECK_INT(answer(&along, GETATTR, 6, 1), 60);
-	put_along(&along, 5, 51, 1);
-	CHECK_INT(answer(&along, GETATTR, 5, 1), 51);
-	CHECK_INT(answer(&along, RENAME, 5, 1), 0);
-	CHECK_INT(answer(&along, GETATTR, 6, 1), 0);
-	put_along(&along, 6, 61, 1);
-	share_along_forget(&along); /* a notification */
-	CHECK_INT(answer(&along, GETATTR, 6, 1), 0);
-}
-
-/* Shows a request to share_names. Whether it answered that there is no such name. */
-static bool names_say_no(struct share_names *names, uint32_t opcode, uint64_t node, size_t fixed,
-			 const char *name, uint64_t unique)
-{
-	uint8_t request[128] = {0};
-	uint8_t reply[SHARE_NAMES_REPLY];
-	uint32_t size;
-	uint64_t value;
-
-	memcpy(request + 4, &opcode, sizeof(opcode));
-	memcpy(request + 8, &unique, sizeof(unique));
-	memcpy(request + 16, &node, sizeof(node));
-	(void)snprintf((char *)request + 40 + fixed, sizeof(request) - 40 - fixed, "%s", name);
-	if (!share_names_answer(names, request, sizeof(request), reply))
-		return false;
-	memcpy(&size, reply, sizeof(size));
-	CHECK_INT(size, sizeof(reply));
-	memcpy(&value, reply + 8, sizeof(value));
-	CHECK_INT(value, unique);
-	memcpy(&value, reply + 16, sizeof(value)); /* nodeid */
-	CHECK_INT(value, 0);
-	memcpy(&value, reply + 32, sizeof(value)); /* entry_valid */
-	CHECK_INT(value, 3600);
-	return true;
-}
-
-static bool asks(struct share_names *names, uint64_t node, const char *name)
-{
-	return !names_say_no(names, LOOKUP, node, 0, name, 4);
-}
-
-static void say_empty(struct share_names *names, uint64_t unique, uint64_t node)
-{
-	share_names_empty(names, (const uint8_t *)(uint64_t[]){unique, node, 3600});
-}
-
-static void what_was_not_made_in_an_empty_directory_is_not_asked_for(void)
-{
-	struct share_names *names = xcalloc(1, sizeof(*names));
-	char name[16];
-	unsigned asked = 0;
-
-	share_names_init(names);
-	say_empty(names, 2, 5); /* nobody asked */
-	CHECK(!names_say_no(names, LOOKUP, 5, 0, "a", 2));
-	CHECK(asks(names, 5, "a"));
-	say_empty(names, 3, 5); /* another LOOKUP's */
-	CHECK(asks(names, 5, "a"));
-	(void)names_say_no(names, MKNOD, 5, 16, "made before the answer", 6);
-	say_empty(names, 2, 5);
-	CHECK(!asks(names, 5, "a"));
-	CHECK(asks(names, 5, "made before the answer"));
-	(void)names_say_no(names, MKDIR, 5, 8, "directory", 6);
-	(void)names_say_no(names, SYMLINK, 5, 0, "link", 6);
-	(void)names_say_no(names, LINK, 5, 8, "hard link", 6);
-	CHECK(asks(names, 5, "directory") && asks(names, 5, "link") && asks(names, 5, "hard link"));
-	CHECK(!asks(names, 5, "a") && !asks(names, 5, ""));
-	/* Nearly always, however many were made. */
-	for (int i = 0; i < 1000; i++) {
-		(void)snprintf(name, sizeof(name), "file %d", i);
-		asked += asks(names, 5, name);
-		(void)names_say_no(names, MKNOD, 5, 16, name, 6);
-		CHECK(asks(names, 5, name));
-	}
-	CHECK(asked < 150);
-	free(names);
-}
-
-static void an_empty_directory_is_asked_for_again_after_news_and_renamings(void)
-{
-	struct share_names *names = xcalloc(1, sizeof(*names));
-	uint64_t nodes[] = {5, 6, 7};
-
-	share_names_init(names);
-	for (int round = 0; round < 2; round++) {
-		for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
-			CHECK(!names_say_no(names, LOOKUP, nodes[i], 0, "a", 2));
-			say_empty(names, 2, nodes[i]);
-			CHECK(!asks(names, nodes[i], "a"));
-		}
-		if (round == 0) {
-			/* From 5 to 6: the new directory's number is the first of the body. */
-			(void)names_say_no(names, RENAME, 5, 0, "\6", 6);
-			CHECK(asks(names, 5, "a") && asks(names, 6, "a"));
-			CHECK(!asks(names, 7, "a"));
-		}
-		share_names_forget(names);
-		for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
-			CHECK(asks(names, nodes[i], "a"));
-		share_names_forget(names);
-	}
-	/* Another directory in the same place. */
-	CHECK(!names_say_no(names, LOOKUP, 5, 0, "a", 2));
-	say_empty(names, 2, 5);
-	CHECK(asks(names, 5 + SHARE_NAMES_SLOTS, "a"));
-	CHECK(asks(names, 5, "a"));
-	free(names);
-}
-
 static size_t put_frame(uint8_t *at, uint8_t type, const void *payload, uint32_t length)
 {
 	frame_encode(&(struct frame){.type = type, .length = length}, at);
@@ -455,10 +294,6 @@ TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
 	  TEST(quiet_is_said_once_when_the_last_answer_is_there),
 	  TEST(an_answer_during_a_repeated_write_waits_for_its_end),
 	  TEST(what_expects_no_answer_is_gone_once_written),
-	  TEST(what_expects_no_answer_waits_for_what_does),
-	  TEST(what_came_along_is_answered_until_it_may_have_changed),
-	  TEST(what_was_not_made_in_an_empty_directory_is_not_asked_for),
-	  TEST(an_empty_directory_is_asked_for_again_after_news_and_renamings),
-	  TEST(frames_arrive_in_any_pieces),
+	  TEST(what_expects_no_answer_waits_for_what_does), TEST(frames_arrive_in_any_pieces),
 	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
 	  TEST(a_lost_stream_is_found_again_with_the_next_server))
