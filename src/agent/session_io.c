@@ -1,9 +1,10 @@
 /*
  * Theory of operation.
  *
- * Output is read only when the peer has given credit, at most READ_MAX a turn, straight into the
- * mux, and when it turns out to be much into the very frames that leave next (mux_places): a program that nobody reads from stands still, and one that floods gets its turn like all
- * others. Input waits in `in` until the program takes it; only then the peer gets its credit back.
+ * Output is read only when the peer has given credit, at most READ_MAX a turn, and when it turns out
+ * to be much straight into the frames that leave next (mux_places): a program that nobody reads from
+ * stands still, and one that floods gets its turn like all others. Input waits in `in` until the
+ * program takes it; only then the peer gets its credit back.
  *
  * A session that may be detached records its output in a ring, and is read when all of that was
  * sent, or when there is nobody to send it to. A new client is sent what the one before has given

@@ -20,9 +20,8 @@
 struct share_names_slot {
 	uint64_t life; /* of the share_names; another one: nothing is known */
 	uint64_t node;
-	uint64_t asked; /* unique of the LOOKUP that began this */
-	uint64_t
-	    seconds; /* for which the kernel may believe an answer; 0: the host said nothing yet */
+	uint64_t asked;	  /* unique of the LOOKUP that began this */
+	uint64_t seconds; /* an answer is good for them; 0: the host said nothing yet */
 	uint8_t made[SHARE_NAMES_BITS / 8];
 };
 
