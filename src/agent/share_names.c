@@ -1,5 +1,6 @@
 #include "agent/share_names.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* Of struct fuse_in_header. */
@@ -89,6 +90,12 @@ static void drop(struct share_names *names, uint64_t node)
 		slot->life = 0;
 }
 
+/* The host's answer to a longer one is another: ENAMETOOLONG. */
+static bool may_be_a_name(const uint8_t *request, size_t length)
+{
+	return strnlen((const char *)request + IN_HEADER, length - IN_HEADER) <= NAME_MAX;
+}
+
 static bool lookup(struct share_names *names, uint64_t node, const uint8_t *request, size_t length,
 		   uint8_t *ret_reply)
 {
@@ -103,7 +110,8 @@ static bool lookup(struct share_names *names, uint64_t node, const uint8_t *requ
 		return false;
 	}
 	bit = bit_of(request, length, IN_HEADER);
-	if (slot->seconds == 0 || (slot->made[bit / 8] & 1u << bit % 8))
+	if (slot->seconds == 0 || (slot->made[bit / 8] & 1u << bit % 8) ||
+	    !may_be_a_name(request, length))
 		return false;
 	memset(ret_reply, 0, SHARE_NAMES_REPLY);
 	memcpy(ret_reply, &reply_length, sizeof(reply_length));

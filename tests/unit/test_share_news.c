@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "unit/test.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,7 +77,7 @@ static void what_came_along_is_answered_until_it_may_have_changed(void)
 static bool names_say_no(struct share_names *names, uint32_t opcode, uint64_t node, size_t fixed,
 			 const char *name, uint64_t unique)
 {
-	uint8_t request[128] = {0};
+	uint8_t request[512] = {0};
 	uint8_t reply[SHARE_NAMES_REPLY];
 	uint32_t size;
 	uint64_t value;
@@ -111,7 +112,7 @@ static void say_empty(struct share_names *names, uint64_t unique, uint64_t node)
 static void what_was_not_made_in_an_empty_directory_is_not_asked_for(void)
 {
 	struct share_names *names = xcalloc(1, sizeof(*names));
-	char name[16];
+	char name[NAME_MAX + 2] = {0};
 	unsigned asked = 0;
 
 	share_names_init(names);
@@ -129,6 +130,10 @@ static void what_was_not_made_in_an_empty_directory_is_not_asked_for(void)
 	(void)names_say_no(names, LINK, 5, 8, "hard link", 6);
 	CHECK(asks(names, 5, "directory") && asks(names, 5, "link") && asks(names, 5, "hard link"));
 	CHECK(!asks(names, 5, "a") && !asks(names, 5, ""));
+	memset(name, 'n', NAME_MAX + 1);
+	CHECK(asks(names, 5, name)); /* ENAMETOOLONG, says the host */
+	name[NAME_MAX] = '\0';
+	CHECK(!asks(names, 5, name));
 	/* Nearly always, however many were made. */
 	for (int i = 0; i < 1000; i++) {
 		(void)snprintf(name, sizeof(name), "file %d", i);
