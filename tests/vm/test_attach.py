@@ -125,7 +125,7 @@ def test_an_editor_is_drawn_anew_on_another_terminal(tiny, left):
 
 def test_output_goes_on_through_a_suspend(tiny, left):
     """Much of it, and nobody there: what came last is shown, in one piece."""
-    left.sendline("i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); echo n $i; done; "
+    left.sendline("i=0; while [ $i -le 1000 ] || [ ! -e /tmp/enough ]; do i=$((i+1)); echo n $i; done; "
                   "rm /tmp/enough; echo all''done")
     left.expect_exact("n 100\r\n")
     left.send("\r~.")

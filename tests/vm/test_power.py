@@ -66,6 +66,7 @@ class Life:
                             ("shares", f"{self.safe}:/mnt/safe")):
             (self.vm.data / name).write_text(value + "\n")
         (self.vm.root / "work.sh").write_text(WORK)
+        os.sync() # what a person has had for a while; only the work is in danger
         self.enter()
 
     def guest(self, script, **more):
