@@ -1,6 +1,7 @@
 """Shells that are left in a VM, and come back: from another terminal, and after a suspend."""
 import json
 import os
+import re
 import signal
 
 import pexpect
@@ -136,7 +137,7 @@ def test_output_goes_on_through_a_suspend(tiny, left):
     back = tiny.terminal()
     back.expect_exact("back in shell")
     back.expect_exact("alldone")
-    numbers = [int(line.split()[1]) for line in back.before.splitlines() if line.startswith("n ")]
+    numbers = [int(number) for number in re.findall(r"^n (\d+)\r$", back.before, re.MULTILINE)]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert numbers[-1] > 1000
     is_the_same(back)
