@@ -307,7 +307,10 @@ class Peer:
         while len(self.buffer) < length:
             if not select.select([self.sock], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise TimeoutError("the other side says nothing")
-            received = self.sock.recv(65536)
+            try:
+                received = self.sock.recv(65536)
+            except ConnectionResetError: # it left without having read all of ours
+                received = b""
             if not received:
                 raise Closed()
             self.buffer += received
