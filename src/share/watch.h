@@ -27,6 +27,6 @@ int watch_open(void);
  * file systems that somebody else can change unseen (network). */
 int watch_add(int watch, int dir);
 void watch_remove(int watch, int id);
-/* Takes what is there. */
+/* Takes some of what is there: in a storm of events the guest's requests get their turn, too. */
 void watch_read(int watch, void (*event)(void *context, const struct watch_event *event),
 		void *context);

@@ -57,26 +57,21 @@ void watch_read(int watch, void (*event)(void *context, const struct watch_event
 		void *context)
 {
 	_Alignas(struct inotify_event) char buffer[BUFFER_SIZE];
+	ssize_t n = read(watch, buffer, sizeof(buffer));
 
-	for (;;) {
-		ssize_t n = read(watch, buffer, sizeof(buffer));
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *in = (const void *)(buffer + at);
+		struct watch_event out = {.id = in->wd, .name = in->len ? in->name : ""};
 
-		if (n <= 0)
-			return;
-		for (ssize_t at = 0; at < n;) {
-			const struct inotify_event *in = (const void *)(buffer + at);
-			struct watch_event out = {.id = in->wd, .name = in->len ? in->name : ""};
-
-			at += (ssize_t)(sizeof(*in) + in->len);
-			if (in->mask & IN_Q_OVERFLOW)
-				out.kind = WATCH_OVERFLOW;
-			else if (in->mask & IN_IGNORED)
-				out.kind = WATCH_GONE;
-			else if (in->mask & NAME_EVENTS)
-				out.kind = WATCH_NAME;
-			else
-				out.kind = WATCH_CONTENT;
-			event(context, &out);
-		}
+		at += (ssize_t)(sizeof(*in) + in->len);
+		if (in->mask & IN_Q_OVERFLOW)
+			out.kind = WATCH_OVERFLOW;
+		else if (in->mask & IN_IGNORED)
+			out.kind = WATCH_GONE;
+		else if (in->mask & NAME_EVENTS)
+			out.kind = WATCH_NAME;
+		else
+			out.kind = WATCH_CONTENT;
+		event(context, &out);
 	}
 }
