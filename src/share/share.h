@@ -73,8 +73,8 @@ int share_snapshot(struct share *share, struct buf *ret_bytes);
 int share_load(struct share *share, const void *bytes, size_t length, struct err *err);
 
 /* What others change on the host: a descriptor to poll (-1: none), to be read before requests that
- * came later are answered, and what the guest must be told. Notices are FUSE notifications, each
- * with its fuse_out_header; they are to be taken whole with buf_consume. */
+ * came later are answered, once a turn, and what the guest must be told. Notices are FUSE
+ * notifications, each with its fuse_out_header; they are to be taken whole with buf_consume. */
 int share_watch_fd(const struct share *share);
 void share_watch_read(struct share *share);
 struct buf *share_notices(struct share *share);
