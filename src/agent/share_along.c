@@ -1,32 +1,8 @@
 #include "agent/share_along.h"
 
+#include "agent/share_fuse.h"
+
 #include <string.h>
-
-/* Of struct fuse_in_header. */
-#define AT_OPCODE 4
-#define AT_UNIQUE 8
-#define AT_NODE	  16
-
-#define OUT_HEADER 16
-
-enum {
-	OP_LOOKUP = 1,
-	OP_FORGET = 2,
-	OP_GETATTR = 3,
-	OP_SETATTR = 4,
-	OP_READLINK = 5,
-	OP_SYMLINK = 6,
-	OP_MKNOD = 8,
-	OP_MKDIR = 9,
-	OP_UNLINK = 10,
-	OP_RMDIR = 11,
-	OP_LINK = 13,
-	OP_READ = 15,
-	OP_WRITE = 16,
-	OP_READDIR = 28,
-	OP_BATCH_FORGET = 42,
-	OP_READDIRPLUS = 44,
-};
 
 void share_along_init(struct share_along *along)
 {
@@ -56,11 +32,11 @@ void share_along_forget(struct share_along *along)
 bool share_along_answer(struct share_along *along, const uint8_t *request, uint64_t now_ms,
 			uint8_t ret_reply[SHARE_ALONG_REPLY])
 {
-	struct share_along_slot *slot = slot_of(along, request + AT_NODE);
+	struct share_along_slot *slot = slot_of(along, request + FUSE_AT_NODE);
 	uint32_t length = SHARE_ALONG_REPLY;
 	uint32_t opcode;
 
-	memcpy(&opcode, request + AT_OPCODE, sizeof(opcode));
+	memcpy(&opcode, request + FUSE_AT_OPCODE, sizeof(opcode));
 	switch (opcode) {
 	case OP_GETATTR:
 		break;
@@ -88,11 +64,11 @@ bool share_along_answer(struct share_along *along, const uint8_t *request, uint6
 		return false;
 	}
 	if (slot->life != along->life || now_ms >= slot->until_ms ||
-	    memcmp(slot->bytes, request + AT_NODE, 8) != 0)
+	    memcmp(slot->bytes, request + FUSE_AT_NODE, 8) != 0)
 		return false;
-	memset(ret_reply, 0, OUT_HEADER);
+	memset(ret_reply, 0, FUSE_OUT_HEADER);
 	memcpy(ret_reply, &length, sizeof(length));
-	memcpy(ret_reply + 8, request + AT_UNIQUE, 8);
-	memcpy(ret_reply + OUT_HEADER, slot->bytes + 8, SHARE_ALONG_SIZE - 8);
+	memcpy(ret_reply + 8, request + FUSE_AT_UNIQUE, 8);
+	memcpy(ret_reply + FUSE_OUT_HEADER, slot->bytes + 8, SHARE_ALONG_SIZE - 8);
 	return true;
 }

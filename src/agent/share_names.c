@@ -1,27 +1,11 @@
 #include "agent/share_names.h"
 
+#include "agent/share_fuse.h"
+
 #include <limits.h>
 #include <string.h>
 
-/* Of struct fuse_in_header. */
-#define AT_OPCODE 4
-#define AT_UNIQUE 8
-#define AT_NODE	  16
-#define IN_HEADER 40u
-
-#define OUT_HEADER     16
-#define AT_ENTRY_VALID (OUT_HEADER + 16) /* a nodeid of 0 before it: there is none */
-
-enum {
-	OP_LOOKUP = 1,
-	OP_SYMLINK = 6,
-	OP_MKNOD = 8,
-	OP_MKDIR = 9,
-	OP_RENAME = 12,
-	OP_LINK = 13,
-	OP_CREATE = 35,
-	OP_RENAME2 = 45,
-};
+#define AT_ENTRY_VALID (FUSE_OUT_HEADER + 16) /* a nodeid of 0 before it: there is none */
 
 void share_names_init(struct share_names *names)
 {
@@ -31,14 +15,6 @@ void share_names_init(struct share_names *names)
 void share_names_forget(struct share_names *names)
 {
 	names->life++;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
 }
 
 static struct share_names_slot *slot_for(struct share_names *names, uint64_t node)
@@ -66,10 +42,10 @@ static size_t bit_of(const uint8_t *request, size_t length, size_t at)
 
 void share_names_empty(struct share_names *names, const uint8_t *payload)
 {
-	struct share_names_slot *slot = slot_of(names, get_u64(payload + 8));
+	struct share_names_slot *slot = slot_of(names, fuse_u64(payload + 8));
 
-	if (slot && slot->asked == get_u64(payload))
-		slot->seconds = get_u64(payload + 16);
+	if (slot && slot->asked == fuse_u64(payload))
+		slot->seconds = fuse_u64(payload + 16);
 }
 
 static void note_made(struct share_names *names, uint64_t node, const uint8_t *request,
@@ -93,7 +69,7 @@ static void drop(struct share_names *names, uint64_t node)
 /* The host's answer to a longer one is another: ENAMETOOLONG. */
 static bool may_be_a_name(const uint8_t *request, size_t length)
 {
-	return strnlen((const char *)request + IN_HEADER, length - IN_HEADER) <= NAME_MAX;
+	return strnlen((const char *)request + FUSE_IN_HEADER, length - FUSE_IN_HEADER) <= NAME_MAX;
 }
 
 static bool lookup(struct share_names *names, uint64_t node, const uint8_t *request, size_t length,
@@ -106,16 +82,16 @@ static bool lookup(struct share_names *names, uint64_t node, const uint8_t *requ
 	if (!slot) {
 		slot = slot_for(names, node);
 		*slot = (struct share_names_slot){
-		    .life = names->life, .node = node, .asked = get_u64(request + AT_UNIQUE)};
+		    .life = names->life, .node = node, .asked = fuse_u64(request + FUSE_AT_UNIQUE)};
 		return false;
 	}
-	bit = bit_of(request, length, IN_HEADER);
+	bit = bit_of(request, length, FUSE_IN_HEADER);
 	if (slot->seconds == 0 || (slot->made[bit / 8] & 1u << bit % 8) ||
 	    !may_be_a_name(request, length))
 		return false;
 	memset(ret_reply, 0, SHARE_NAMES_REPLY);
 	memcpy(ret_reply, &reply_length, sizeof(reply_length));
-	memcpy(ret_reply + 8, request + AT_UNIQUE, 8);
+	memcpy(ret_reply + 8, request + FUSE_AT_UNIQUE, 8);
 	memcpy(ret_reply + AT_ENTRY_VALID, &slot->seconds, sizeof(slot->seconds));
 	return true;
 }
@@ -123,30 +99,30 @@ static bool lookup(struct share_names *names, uint64_t node, const uint8_t *requ
 bool share_names_answer(struct share_names *names, const uint8_t *request, size_t length,
 			uint8_t ret_reply[SHARE_NAMES_REPLY])
 {
-	uint64_t node = get_u64(request + AT_NODE);
+	uint64_t node = fuse_u64(request + FUSE_AT_NODE);
 	uint32_t opcode;
 
-	memcpy(&opcode, request + AT_OPCODE, sizeof(opcode));
+	memcpy(&opcode, request + FUSE_AT_OPCODE, sizeof(opcode));
 	switch (opcode) {
 	case OP_LOOKUP:
 		return lookup(names, node, request, length, ret_reply);
 	case OP_SYMLINK:
-		note_made(names, node, request, length, IN_HEADER);
+		note_made(names, node, request, length, FUSE_IN_HEADER);
 		break;
 	case OP_MKDIR:
 	case OP_LINK:
-		note_made(names, node, request, length, IN_HEADER + 8);
+		note_made(names, node, request, length, FUSE_IN_HEADER + 8);
 		break;
 	case OP_MKNOD:
 	case OP_CREATE:
-		note_made(names, node, request, length, IN_HEADER + 16);
+		note_made(names, node, request, length, FUSE_IN_HEADER + 16);
 		break;
 	case OP_RENAME:
 	case OP_RENAME2:
 		/* Two names of unequal kinds; where to is the first word of the body. */
 		drop(names, node);
-		if (length >= IN_HEADER + 8)
-			drop(names, get_u64(request + IN_HEADER));
+		if (length >= FUSE_IN_HEADER + 8)
+			drop(names, fuse_u64(request + FUSE_IN_HEADER));
 		break;
 	default:
 		break;

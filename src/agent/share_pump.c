@@ -17,6 +17,7 @@
 
 #include "agent/share_along.h"
 #include "agent/share_batch.h"
+#include "agent/share_fuse.h"
 #include "agent/share_names.h"
 #include "agent/share_notify.h"
 #include "agent/share_queue.h"
@@ -39,15 +40,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define THREAD_STACK	((size_t)128 << 10)
-#define COMPANY_NS	20000000 /* how long a FORGET waits for another request to go with */
-#define STALE_PAUSE_MS	500	 /* so often caches may be dropped for stale ids */
-#define FUSE_IN_HEADER	40u	 /* length u32, opcode u32, unique u64, ... */
-#define FUSE_OUT_HEADER 16u	 /* length u32, error i32, unique u64 */
-#define OP_FORGET	2u
-#define OP_INIT		26u
-#define OP_INTERRUPT	36u
-#define OP_BATCH_FORGET 42u
+#define THREAD_STACK   ((size_t)128 << 10)
+#define COMPANY_NS     20000000 /* how long a FORGET waits for another request to go with */
+#define STALE_PAUSE_MS 500	/* so often caches may be dropped for stale ids */
 
 struct pump_mount {
 	struct share_pump *pump;
@@ -72,22 +67,6 @@ struct share_pump {
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
 	struct share_stream stream;			 /* of the backward thread alone */
 };
-
-static uint32_t get_u32(const uint8_t *at)
-{
-	uint32_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-	uint64_t value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
 
 /* Writes until nothing is due, unless somebody is at it. Called, and returns, with the lock held.
  */
@@ -223,7 +202,7 @@ static void *forward_thread(void *context)
 			continue;
 		if (n < (ssize_t)FUSE_IN_HEADER)
 			break; /* ENODEV: unmounted */
-		uint32_t opcode = get_u32(bytes + 4);
+		uint32_t opcode = fuse_u32(bytes + 4);
 
 		/* Requests are never taken back: they are short, and the server has one thread. */
 		if (opcode == OP_INTERRUPT)
@@ -238,7 +217,7 @@ static void *forward_thread(void *context)
 			continue;
 		}
 		wait_for_room(pump, mount->number);
-		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, get_u64(bytes + 8),
+		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, fuse_u64(bytes + 8),
 				opcode != OP_FORGET && opcode != OP_BATCH_FORGET);
 		drain(pump);
 		if (!pump->timing && share_queue_waits(&pump->queue))
@@ -256,7 +235,7 @@ static void see_stale(struct share_pump *pump, const uint8_t *answer)
 {
 	uint64_t now = now_ms();
 
-	if ((int32_t)get_u32(answer + 4) != -ESTALE || pump->queue.epoch < 2 ||
+	if ((int32_t)fuse_u32(answer + 4) != -ESTALE || pump->queue.epoch < 2 ||
 	    now < pump->stale_ms + STALE_PAUSE_MS)
 		return;
 	pump->stale_ms = now;
@@ -270,7 +249,7 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 	bool asked = false;
 
 	if (frame->channel >= SHARE_PUMP_MOUNTS_MAX || frame->length < FUSE_OUT_HEADER ||
-	    get_u32(payload) != frame->length)
+	    fuse_u32(payload) != frame->length)
 		return;
 	(void)pthread_mutex_lock(&pump->lock);
 	fuse = pump->mounts[frame->channel].fuse;
@@ -279,7 +258,7 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 		share_notify_add(&pump->notify, fuse, payload, frame->length);
 	}
 	if (frame->type == SHARE_REPLY)
-		asked = share_queue_answer(&pump->queue, frame->channel, get_u64(payload + 8));
+		asked = share_queue_answer(&pump->queue, frame->channel, fuse_u64(payload + 8));
 	if (asked) {
 		see_stale(pump, payload);
 		(void)pthread_cond_broadcast(&pump->room);
