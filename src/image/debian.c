@@ -36,6 +36,7 @@ static void add_inputs(struct buf *inputs)
 	(void)buf_append_string(inputs, template_debian_build);
 	(void)buf_append_string(inputs, template_debian_nix_conf);
 	(void)buf_append_string(inputs, template_debian_profile);
+	(void)buf_append_string(inputs, template_debian_completion);
 }
 
 /* Without what only this host can reach. */
@@ -71,6 +72,7 @@ static int write_inputs(const struct recipe_context *context, const struct kerne
 	    {"guest-apt.conf", guest_apt},
 	    {"nix.conf", template_debian_nix_conf},
 	    {"profile.sh", template_debian_profile},
+	    {"completion.bash", template_debian_completion},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

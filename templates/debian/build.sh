@@ -4,7 +4,8 @@
 # standard output are lines for image/progress.h.
 #
 # In the working directory:
-#   sources.list, guest-sources.list, guest-apt.conf, nix.conf, profile.sh, modules/RELEASE
+#   sources.list, guest-sources.list, guest-apt.conf, nix.conf, profile.sh, completion.bash,
+#   modules/RELEASE
 # Arguments: RELEASE-OF-DEBIAN PACKAGE,PACKAGE,... SIZE-OF-IMAGE IMAGE [APT-OPTION...]
 set -eu
 
@@ -33,6 +34,12 @@ cp guest-apt.conf "$root/etc/apt/apt.conf.d/80dxvm"
 mkdir -p "$root/etc/nix" "$root/etc/profile.d"
 cp nix.conf "$root/etc/nix/nix.conf"
 cp profile.sh "$root/etc/profile.d/nix.sh"
+# A login shell would load it twice.
+rm -f "$root/etc/profile.d/bash_completion.sh"
+mkdir -m 755 "$root/usr/share/dxvm"
+cp completion.bash "$root/usr/share/dxvm/"
+sed -i 's,\. /usr/share/bash-completion/bash_completion$,. /usr/share/dxvm/completion.bash,' \
+	"$root/etc/skel/.bashrc"
 # Where these are missing, Nix takes a store in the home directory instead. The agent gives them to
 # the user.
 mkdir -p "$root/nix/store" "$root/nix/var/nix"
@@ -53,7 +60,7 @@ echo localhost >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 chmod 644 "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/80dxvm" \
 	"$root/etc/nix/nix.conf" "$root/etc/profile.d/nix.sh" "$root/etc/gitconfig" \
-	"$root/etc/default/locale"
+	"$root/etc/default/locale" "$root/usr/share/dxvm/completion.bash"
 # The kernel fills these.
 rm -rf "${root:?}"/dev/* "$root"/run/* "$root"/tmp/* "$root"/var/log/*.log "$root"/var/log/apt/* \
 	"$root"/var/cache/apt/*.bin "$root"/var/cache/debconf/*-old

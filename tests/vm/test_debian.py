@@ -53,6 +53,21 @@ def test_a_shell_on_a_terminal(debian):
     assert child.exitstatus == 3
 
 
+def test_completion_comes_with_the_first_tab(debian):
+    child = debian.terminal("shell", "--new", columns=200)
+    child.expect(r"\$ ")
+    child.sendline("declare -F _init_completion || echo not ye''t")
+    child.expect_exact("not yet")
+    child.send("git chec\t")
+    child.expect_exact("git checkout ")
+    child.send("\x15unheard-of /us\t")
+    child.expect_exact("/usr/")
+    child.sendline("\x15exit 4")
+    child.expect_exact("exit")
+    child.wait()
+    assert child.exitstatus == 4
+
+
 def test_a_nix_build_offline(debian):
     expression = ('derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; '
                   'args = [ "-c" "echo built >$out" ]; }')
