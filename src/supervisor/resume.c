@@ -2,7 +2,7 @@
  * Theory of operation. In:
  *
  *	1  the saved state is compared with what would be started now
- *	2  QEMU starts and waits; meanwhile a worker fills fresh memory from disk, checking every piece
+ *	2  QEMU starts and waits; meanwhile fresh memory is filled from disk (saved_ram.h), each piece checked
  *	3  the machine loads its devices' state
  *	4  the saved state is made void, durably: from here on there is only the guest that runs
  *	5  the guest goes on; the agent says HELLO with the nonce of the boot that was suspended, and is

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <xxhash.h>
 
 #define PAGE ((size_t)4096)
+/* The kernel lets one at a time write into the memory; meanwhile the others read and check. */
+#define READERS 3
 
 size_t saved_pieces(uint64_t bytes)
 {
@@ -120,27 +123,64 @@ int saved_ram_write(int from, int to, uint64_t bytes, uint64_t *sums, const atom
 	return 0;
 }
 
+/* What the workers of one saved_ram_read share. */
+struct reading {
+	int from;
+	int to;
+	uint64_t bytes;
+	const uint64_t *sums;
+	const atomic_bool *cancel;
+	atomic_size_t next; /* the piece that nobody has taken yet */
+	atomic_bool failed; /* then err is set, by the first */
+	struct err *err;
+};
+
+static int read_piece(const struct reading *reading, size_t i, uint8_t *piece, struct err *err)
+{
+	size_t length = length_of(reading->bytes, i);
+	off_t at = (off_t)(i * SAVED_PIECE);
+
+	if (!reading->sums[i])
+		return 0;
+	if (is_cancelled(reading->cancel))
+		return err_set(err, ERR_CANCELLED, "cancelled");
+	if (read_all(reading->from, piece, length, at, err) < 0)
+		return -1;
+	if (checksum(piece, length) != reading->sums[i])
+		return err_set(err, ERR_INVALID, "it is damaged at byte %lld", (long long)at);
+	return write_pages(reading->to, piece, length, at, err);
+}
+
+static void *read_pieces(void *context)
+{
+	struct reading *reading = context;
+	auto_free uint8_t *piece = xmalloc(SAVED_PIECE);
+	size_t count = saved_pieces(reading->bytes);
+	struct err err = ERR_INIT;
+	size_t i;
+
+	while (!atomic_load(&reading->failed) &&
+	       (i = atomic_fetch_add(&reading->next, 1)) < count) {
+		if (read_piece(reading, i, piece, &err) < 0 &&
+		    !atomic_exchange(&reading->failed, true))
+			*reading->err = err;
+	}
+	return NULL;
+}
+
 int saved_ram_read(int from, int to, uint64_t bytes, const uint64_t *sums,
 		   const atomic_bool *cancel, struct err *err)
 {
-	auto_free uint8_t *piece = xmalloc(SAVED_PIECE);
-	size_t count = saved_pieces(bytes);
+	struct reading reading = {
+	    .from = from, .to = to, .bytes = bytes, .sums = sums, .cancel = cancel, .err = err};
+	pthread_t helpers[READERS - 1];
+	size_t count = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		size_t length = length_of(bytes, i);
-		off_t at = (off_t)(i * SAVED_PIECE);
-
-		if (!sums[i])
-			continue;
-		if (is_cancelled(cancel))
-			return err_set(err, ERR_CANCELLED, "cancelled");
-		if (read_all(from, piece, length, at, err) < 0)
-			return -1;
-		if (checksum(piece, length) != sums[i])
-			return err_set(err, ERR_INVALID, "it is damaged at byte %lld",
-				       (long long)at);
-		if (write_pages(to, piece, length, at, err) < 0)
-			return -1;
-	}
-	return 0;
+	while (count < ARRAY_SIZE(helpers) && count + 1 < saved_pieces(bytes) &&
+	       pthread_create(&helpers[count], NULL, read_pieces, &reading) == 0)
+		count++;
+	(void)read_pieces(&reading);
+	while (count > 0)
+		(void)pthread_join(helpers[--count], NULL);
+	return atomic_load(&reading.failed) ? -1 : 0;
 }

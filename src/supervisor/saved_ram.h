@@ -5,7 +5,7 @@
  * What is zero is neither stored nor read: the file has holes there, and the checksum of a piece
  * that is all zero is 0.
  *
- * Pure functions on descriptors that may run on any thread.
+ * Pure functions on descriptors that may run on any thread; reading starts some more while it lasts.
  */
 #include "base/err.h"
 
