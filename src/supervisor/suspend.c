@@ -23,9 +23,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define REST_LIMIT_MS  60000 /* a guest's whole page cache, to a slow disk */
-#define POWER_LIMIT_MS 5000
-#define MS_PER_S       1000.0
+#define REST_LIMIT_MS	60000 /* a guest's whole page cache, to a slow disk */
+#define POWER_LIMIT_MS	5000
+#define ANSWER_LIMIT_MS 30000
+#define MS_PER_S	1000.0
 
 void suspend_init(struct supervisor *s)
 {
@@ -58,6 +59,35 @@ static double seconds_since(const struct supervisor *s, uint64_t began_ms)
 
 /* -- back to running -- */
 
+static void on_power_limit(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	if (s->vm)
+		s->vm->ops->kill(s->vm);
+}
+
+/* Nobody in the guest can be asked any more. */
+static void switch_off(struct supervisor *s, const char *why)
+{
+	log_error("suspend", "%s", why);
+	control_suspend_failed(s->control, why);
+	supervisor_set_state(s, STATE_STOPPING);
+	control_ready(s->control, why);
+	s->vm->ops->power_button(s->vm);
+	supervisor_set_limit(s, POWER_LIMIT_MS, on_power_limit);
+}
+
+static void on_no_answer(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	if (lifecycle_paused(s)) /* it cannot, until its disk has room */
+		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
+	else
+		switch_off(s, "the guest does not answer any more; it is switched off");
+}
+
 /* The machine is there and runs: only the link to the agent, which is at rest, is made anew. */
 static void go_on(struct supervisor *s, const char *why)
 {
@@ -71,6 +101,7 @@ static void go_on(struct supervisor *s, const char *why)
 	if (s->share)
 		share_link_resume(s->share);
 	lifecycle_link_agent(s, take_fd(&s->suspend.agent_fd), true);
+	supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
 }
 
 static void go_on_from_memory(struct supervisor *s)
@@ -282,14 +313,6 @@ void suspend_at_rest(struct supervisor *s, const char *failure)
 	supervisor_set_limit(s, 0, on_at_rest);
 }
 
-static void on_power_limit(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-
-	if (s->vm)
-		s->vm->ops->kill(s->vm);
-}
-
 static void on_rest_limit(uv_timer_t *timer);
 
 /* It cannot write what it has to. As soon as it can, it goes on. */
@@ -307,19 +330,13 @@ void suspend_stalled(struct supervisor *s)
 static void on_rest_limit(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
-	const char *why = "the guest does not come to rest; it is switched off";
 
 	/* What it has to write is worth waiting for, unless nobody can. */
 	if (lifecycle_paused(s) && !s->suspend.leaving) {
 		suspend_stalled(s);
 		return;
 	}
-	log_error("suspend", "%s", why);
-	control_suspend_failed(s->control, why);
-	supervisor_set_state(s, STATE_STOPPING);
-	control_ready(s->control, why);
-	s->vm->ops->power_button(s->vm);
-	supervisor_set_limit(s, POWER_LIMIT_MS, on_power_limit);
+	switch_off(s, "the guest does not come to rest; it is switched off");
 }
 
 int suspend_begin(struct supervisor *s, struct err *err)
