@@ -2,9 +2,23 @@
 #include "cli/enter.h"
 #include "project/data_dir.h"
 #include "project/live.h"
+#include "project/saved.h"
 
 #include <errno.h>
 #include <signal.h>
+
+/* Nobody runs it, and as long as we have its lock nobody will. */
+static int kill_suspended(int data_dir, struct progress *progress, struct err *err)
+{
+	if (!saved_is_there(data_dir, NULL)) {
+		progress_note(progress, "the VM is not running");
+		return 0;
+	}
+	if (saved_remove(data_dir, err) < 0)
+		return -1;
+	progress_note(progress, "the VM was suspended; what ran in it is lost, its disk is not");
+	return 0;
+}
 
 /* The machine dies with its supervisor, which is named by the lock it holds. */
 static int run(const struct invocation *invocation, struct err *err)
@@ -20,8 +34,7 @@ static int run(const struct invocation *invocation, struct err *err)
 		return -1;
 	if (live_take(data_dir, &lock, err) == 0) {
 		progress_init(&progress, command_progress(invocation));
-		progress_note(&progress, "the VM is not running");
-		return 0;
+		return kill_suspended(data_dir, &progress, err);
 	}
 	if (err->code != ERR_BUSY || live_read(data_dir, &live, err) < 0)
 		return -1;

@@ -8,6 +8,7 @@
 #include "guest/file.h"
 #include "guest/nixos.h"
 #include "guest/templates.h"
+#include "project/saved.h"
 #include "supervisor/guest_config.h"
 #include "supervisor/saved_state.h"
 
@@ -301,7 +302,7 @@ static int swap(const struct installer_files *files, struct err *err)
 	int dir = files->data_dir;
 
 	if (file_sync(files->disk_fd, "disk.img", err) < 0 || file_remove(dir, "guest", err) < 0 ||
-	    saved_state_remove(dir, err) < 0 || tree_remove(dir, "boot", err) < 0)
+	    saved_remove(dir, err) < 0 || tree_remove(dir, "boot", err) < 0)
 		return -1;
 	if (file_rename(dir, BOOT_NEW, "boot", err) < 0 ||
 	    file_rename(dir, INSTALLER "/disk.img", "disk.img", err) < 0 ||

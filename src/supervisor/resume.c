@@ -2,7 +2,8 @@
  * Theory of operation. In:
  *
  *	1  the saved state is compared with what would be started now
- *	2  QEMU starts and waits; meanwhile fresh memory is filled from disk (saved_ram.h), each piece checked
+ *	2  QEMU starts and waits; meanwhile fresh memory is filled from disk, each piece checked
+ *	   (saved_ram.h)
  *	3  the machine loads its devices' state
  *	4  the saved state is made void, durably: from here on there is only the guest that runs
  *	5  the guest goes on; the agent says HELLO with the nonce of the boot that was suspended, and is
@@ -17,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "project/saved.h"
 #include "vm/kvm_probe.h"
 
 #include <string.h>
@@ -63,7 +65,7 @@ static void refuse(struct supervisor *s, const char *why)
 	log_warn("resume", "%s", text);
 	control_note(s->control, text);
 	forget(s);
-	if (saved_state_remove(s->data_dir, &err) < 0)
+	if (saved_remove(s->data_dir, &err) < 0)
 		log_warn("resume", "%s", err.text);
 }
 
@@ -92,7 +94,7 @@ const enum vm_accel *resume_look(struct supervisor *s)
 	if (err.code != ERR_NOT_FOUND)
 		refuse(s, err.text);
 	else /* what a save that was interrupted has left */
-		(void)saved_state_remove(s->data_dir, &err);
+		(void)saved_remove(s->data_dir, &err);
 	return NULL;
 }
 
@@ -184,7 +186,9 @@ static bool has_accel(const struct supervisor *s)
 
 static void stay(struct supervisor *s)
 {
-	auto_free char *text = xasprintf("the VM stays suspended: %s", s->suspend.failure);
+	auto_free char *text =
+	    xasprintf("the VM stays suspended: %s; `dxvm kill` throws away what ran in it",
+		      s->suspend.failure);
 
 	log_error("resume", "%s", text);
 	lifecycle_drop_machine(s);

@@ -159,7 +159,7 @@ int saved_state_write(int data_dir, const struct identity *identity,
 	if (open_saved_dir(data_dir, &dir, err) < 0)
 		return -1;
 	if (write_all(data_dir, dir, identity, memory, manifest, cancel, err) < 0) {
-		(void)saved_state_remove(data_dir, &ignored);
+		(void)saved_remove(data_dir, &ignored);
 		return -1;
 	}
 	return 0;
@@ -266,28 +266,12 @@ int saved_state_hold(int data_dir)
 	return openat(dir, SAVED_RAM, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 }
 
-int saved_state_remove(int data_dir, struct err *err)
-{
-	static const char *const names[] = {SAVED_RAM, SAVED_DEVICES, SAVED_SHARE};
-	auto_close int dir = -1;
-
-	if (file_open_dir(data_dir, SAVED_DIR, &dir, err) < 0)
-		return err->code == ERR_NOT_FOUND ? 0 : -1;
-	/* First, and for good, what makes the rest count. */
-	if (file_remove(dir, SAVED_MANIFEST, err) < 0 || file_sync(dir, SAVED_DIR, err) < 0)
-		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		(void)unlinkat(dir, names[i], 0);
-	file_sweep(dir);
-	return 0;
-}
-
 int saved_state_void(int data_dir, struct err *err)
 {
 	struct err full = ERR_INIT;
 
 	/* In this order: on a full disk the first may make room for the second. */
-	if (saved_state_remove(data_dir, err) < 0)
+	if (saved_remove(data_dir, err) < 0)
 		return -1;
 	return renew_generation(data_dir, &full) < 0 ? drop_generation(data_dir, err) : 0;
 }

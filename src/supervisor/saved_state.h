@@ -39,9 +39,6 @@ int saved_state_fits(int data_dir, const struct saved_manifest *manifest, const 
 int saved_state_read(int data_dir, const struct saved_manifest *manifest,
 		     const struct saved_memory *memory, const atomic_bool *cancel, struct err *err);
 
-/* Synced: after this no power cut brings it back. What is not there is no error. */
-int saved_state_remove(int data_dir, struct err *err);
-
 /* A machine is about to run on the disk: what was saved before, and every copy of it, is void for
  * good. Needs no room on the disk. */
 int saved_state_void(int data_dir, struct err *err);

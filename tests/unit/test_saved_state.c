@@ -132,7 +132,7 @@ static void what_was_saved_comes_back(void)
 	CHECK_INT(pread(state, text, sizeof(text) - 1, 0), 7);
 	CHECK_STR(text, "devices");
 	auto_close int held = saved_state_hold(rig.dir.fd);
-	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
+	CHECK_INT(saved_remove(rig.dir.fd, &err), 0);
 	CHECK(!saved_is_there(rig.dir.fd, &bytes));
 	CHECK_INT(bytes, 0);
 	CHECK(same(held, rig.memory.ram, RAM_BYTES)); /* it lives on for who holds it */
@@ -253,7 +253,7 @@ static void check_next_save(struct rig *rig)
 		files += entry->d_name[0] != '.';
 	(void)closedir(dir);
 	CHECK_INT(files, 3); /* manifest, ram, devices: no share in this one */
-	CHECK_INT(saved_state_remove(rig->dir.fd, &err), 0);
+	CHECK_INT(saved_remove(rig->dir.fd, &err), 0);
 }
 
 static void a_disk_that_fails_at_any_operation_of_a_save_leaves_nothing(void)
@@ -269,7 +269,7 @@ static void a_disk_that_fails_at_any_operation_of_a_save_leaves_nothing(void)
 	CHECK_INT(save(&rig, &err), 0);
 	count = faults_seen;
 	CHECK(count > 10);
-	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
+	CHECK_INT(saved_remove(rig.dir.fd, &err), 0);
 	for (int i = 1; i <= count; i++) {
 		faults_seen = 0;
 		fault_at = i;
@@ -293,7 +293,7 @@ static void who_dies_at_any_operation_of_a_save_leaves_all_of_it_or_none(void)
 	faults_seen = 0;
 	CHECK_INT(save(&rig, &err), 0);
 	count = faults_seen;
-	CHECK_INT(saved_state_remove(rig.dir.fd, &err), 0);
+	CHECK_INT(saved_remove(rig.dir.fd, &err), 0);
 	for (int i = 1; i <= count; i++) {
 		pid_t child = fork();
 

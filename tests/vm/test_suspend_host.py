@@ -140,7 +140,8 @@ def test_a_host_that_cannot_run_qemu_leaves_the_vm_suspended(tiny, tmp_path):
     program.write_text("#!/bin/sh\necho Cannot allocate memory >&2\nexit 1\n")
     program.chmod(0o700)
     try:
-        for where, why in ((f"{program.parent}:{path}", "QEMU exited with status 1: Cannot allocate memory"),
+        for where, why in ((f"{program.parent}:{path}", "QEMU exited with status 1: Cannot allocate "
+                            "memory; `dxvm kill` throws away what ran in it"),
                            (str(tmp_path), "start the machine: QEMU is missing")):
             tiny.environment["PATH"] = where
             done = tiny.run("start")
@@ -150,6 +151,17 @@ def test_a_host_that_cannot_run_qemu_leaves_the_vm_suspended(tiny, tmp_path):
     finally:
         tiny.environment["PATH"] = path
     assert boot_id(tiny) == before
+
+
+def test_kill_throws_away_what_a_suspended_vm_ran(tiny):
+    before = boot_id(tiny)
+    suspend(tiny)
+    done = tiny.run("kill")
+    assert done.returncode == 0
+    assert b"the VM was suspended; what ran in it is lost, its disk is not" in done.stderr
+    assert not list((tiny.data / "saved").iterdir())
+    assert b"the VM is not running" in tiny.run("kill").stderr
+    assert boot_id(tiny) != before
 
 
 def written(pid):
