@@ -354,9 +354,27 @@ static void feed_hello(struct run *run, uint16_t min, uint16_t max, uint32_t ans
 	feed(run, bytes, PROTO_FRAME_HEADER + frame.length + 1);
 }
 
+static const uint8_t zeros[PROTO_WINDOW];
+
+/* What there is a place for goes there, the rest is sent. */
+static void place(struct mux_channel *channel, uint8_t flags, uint32_t amount)
+{
+	struct iovec places[MUX_PLACES];
+	int count = mux_places(channel, amount, places);
+	size_t placed = 0;
+
+	for (int i = 0; i < count; i++) {
+		memset(places[i].iov_base, 0, places[i].iov_len);
+		placed += places[i].iov_len;
+	}
+	require(placed <= amount);
+	if (placed > 0)
+		mux_placed(channel, flags, placed);
+	mux_send(channel, flags, zeros, amount - placed);
+}
+
 static void call_channel(struct run *run, struct input *input)
 {
-	static const uint8_t zeros[PROTO_WINDOW];
 	struct mux_channel *channel = run->channels[take(input, 1) % CHANNELS];
 	uint8_t what = (uint8_t)take(input, 1);
 	uint32_t amount = take(input, 2) * 5;
@@ -368,7 +386,10 @@ static void call_channel(struct run *run, struct input *input)
 	switch (what % 8) {
 	case 0:
 		amount = amount < mux_window(channel) ? amount : mux_window(channel);
-		mux_send(channel, what & 0x80 ? PROTO_DATA_STDERR : 0, zeros, amount);
+		if (what & 0x40)
+			place(channel, what & 0x80 ? PROTO_DATA_STDERR : 0, amount);
+		else
+			mux_send(channel, what & 0x80 ? PROTO_DATA_STDERR : 0, zeros, amount);
 		break;
 	case 1:
 		amount = amount < *held(channel) ? amount : *held(channel);
@@ -394,7 +415,6 @@ static void call_channel(struct run *run, struct input *input)
 
 static void call_link(struct run *run, struct input *input)
 {
-	static const uint8_t zeros[PROTO_MESSAGE_MAX];
 	uint8_t what = (uint8_t)take(input, 1);
 	uint32_t amount = take(input, 2);
 	struct mux_channel *channel;
@@ -428,7 +448,6 @@ static void call_link(struct run *run, struct input *input)
 
 static void command(struct run *run, struct input *input)
 {
-	static const uint8_t zeros[PROTO_RESYNC_RUN];
 	uint8_t bytes[64];
 	uint32_t count;
 
@@ -450,7 +469,7 @@ static void command(struct run *run, struct input *input)
 		break;
 	case 6:
 		count = take(input, 2);
-		feed(run, zeros, count < sizeof(zeros) ? count : sizeof(zeros));
+		feed(run, zeros, count < PROTO_RESYNC_RUN ? count : PROTO_RESYNC_RUN);
 		break;
 	default:
 		count = take(input, 1) % sizeof(bytes);
