@@ -7,6 +7,7 @@
  *
  * Input: one byte of settings, then commands of one byte and their arguments.
  */
+#include "fuzz_output.h"
 #include "wire/frame.h"
 #include "wire/msg.h"
 #include "wire/mux.h"
@@ -39,27 +40,10 @@ struct run {
 	uint8_t settings;
 	bool stopped;
 	uint64_t events; /* hash */
-	uint64_t output;
-	size_t run_left, frame_length;
-	uint8_t frame[PROTO_FRAME_MAX];
-	bool goaway;
+	struct fuzz_output output;
 	struct mux_channel *channels[CHANNELS];
 	uint32_t held[CHANNELS];
 };
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static void hash(uint64_t *state, const void *bytes, size_t length)
-{
-	const uint8_t *at = bytes;
-
-	for (size_t i = 0; i < length; i++)
-		*state = (*state ^ at[i]) * 1099511628211ull;
-}
 
 static void note(struct run *run, uint8_t event, uint32_t a, uint32_t b)
 {
@@ -246,31 +230,6 @@ static const struct mux_events events = {
     .reply = on_reply,
 };
 
-/* Checks what the link takes, a byte at a time. */
-static void check_output(struct run *run, uint8_t byte)
-{
-	struct frame frame;
-
-	hash(&run->output, &byte, 1);
-	require(!run->goaway);
-	if (run->run_left == 0 && run->frame_length == 0 && byte == 0)
-		run->run_left = PROTO_RESYNC_RUN;
-	if (run->run_left > 0) {
-		require(byte == 0);
-		run->run_left--;
-		return;
-	}
-	run->frame[run->frame_length++] = byte;
-	if (run->frame_length < PROTO_FRAME_HEADER)
-		return;
-	require(frame_decode(run->frame, PROTO_PAYLOAD_MAX, &frame));
-	if (run->frame_length < PROTO_FRAME_HEADER + frame.length + 1)
-		return;
-	require(byte == PROTO_FRAME_END);
-	run->goaway = frame.type == PROTO_GOAWAY;
-	run->frame_length = 0;
-}
-
 static void pull(struct run *run, size_t most)
 {
 	const uint8_t *bytes;
@@ -280,7 +239,7 @@ static void pull(struct run *run, size_t most)
 	if (length > most)
 		length = most;
 	for (size_t i = 0; i < length; i++)
-		check_output(run, bytes[i]);
+		fuzz_output_take(&run->output, bytes[i]);
 	mux_sent(run->mux, length);
 }
 
@@ -512,6 +471,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run_program(&singly, input, true);
 	require(whole.stopped == singly.stopped);
 	require(whole.events == singly.events);
-	require(whole.output == singly.output);
+	require(whole.output.hash == singly.output.hash);
 	return 0;
 }
