@@ -39,9 +39,10 @@ def is_saved(project):
     return (project.data / "saved" / "manifest").exists()
 
 
-def this_life(project):
-    """What the supervisor of now has logged."""
-    return (project.data / "log").read_text(errors="replace").rpartition("supervisor of")[2]
+def life_of(project, supervisor):
+    """What this supervisor has logged; the next one may have begun."""
+    log = (project.data / "log").read_text(errors="replace")
+    return log.rpartition(f", pid {supervisor}\n")[2].partition("supervisor of")[0]
 
 
 def socket_of(project):
@@ -72,7 +73,7 @@ def test_a_stop_in_the_middle_of_a_resume_ends_the_guest_in_order(tiny):
     code, text = peer.request(STOP)
     assert code == OK, text
     wait_until(lambda: not alive(supervisor), "the supervisor is gone")
-    log = this_life(tiny)
+    log = life_of(tiny, supervisor)
     assert "running -> stopping" in log and "agent: shut down" in log, log
     entering.wait(120) # which the stop turned out, or which started it anew
     tiny.stop()
