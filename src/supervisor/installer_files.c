@@ -10,7 +10,6 @@
 #include "guest/templates.h"
 #include "project/saved.h"
 #include "supervisor/guest_config.h"
-#include "supervisor/saved_state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -26,6 +26,9 @@
 #include <stdint.h>
 #include <uv.h>
 
+#define POWER_LIMIT_MS	5000  /* after the power button; then the machine is killed */
+#define ANSWER_LIMIT_MS 30000 /* of an agent that goes on, to its new HELLO and what follows */
+
 enum state {
 	STATE_STARTING,
 	STATE_CONFIGURING,

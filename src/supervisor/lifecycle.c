@@ -15,7 +15,6 @@
 
 #define HELLO_LIMIT_MS	  180000 /* a slow host under TCG, fsck included */
 #define SHUTDOWN_LIMIT_MS 20000	 /* the guest ends sessions, syncs, powers off */
-#define POWER_LIMIT_MS	  5000	 /* the firmware's way, after that it is killed */
 #define DRAIN_LIMIT_MS	  2000
 #define LINGER_MS	  3000
 #define LOST_LIMIT_MS	  1000

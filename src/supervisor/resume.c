@@ -25,8 +25,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ANSWER_LIMIT_MS 30000
-#define MACHINE_MAX	65536
+#define MACHINE_MAX 65536
 
 static void close_fd(int *fd)
 {

@@ -8,7 +8,8 @@
  *	  4  saving: a worker copies that memory to disk and syncs; the manifest makes it count
  *	  5  gone
  *
- * Until 3 a failure lets the machine go on; the agent hears a new HELLO on the same port. From 3 on
+ * Until 3 a failure lets the machine go on; the agent hears a new HELLO on the same port, and a guest
+ * that does not answer it is switched off, as is one that never comes to rest. From 3 on
  * whatever happens, a client that wants the guest or a disk that is full, leads to a new machine
  * that goes on from memory (resume.c). The guest is never left standing still.
  */
@@ -23,10 +24,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define REST_LIMIT_MS	60000 /* a guest's whole page cache, to a slow disk */
-#define POWER_LIMIT_MS	5000
-#define ANSWER_LIMIT_MS 30000
-#define MS_PER_S	1000.0
+#define REST_LIMIT_MS 60000 /* a guest's whole page cache, to a slow disk */
+#define MS_PER_S      1000.0
 
 void suspend_init(struct supervisor *s)
 {

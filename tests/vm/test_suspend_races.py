@@ -162,8 +162,9 @@ def test_an_idle_vm_is_entered_when_it_is_about_to_be_suspended(tiny, boot):
         suspend(tiny)
 
 
+# What the supervisor or the agent, whichever was asked last, says to who meets a stop.
+TURNED_OUT = ["the VM is being stopped", "the guest is shutting down"]
 # What becomes of a program that a stop meets in the guest, if it has not just ended.
-TURNED_OUT = ["the VM is being stopped", "the guest is shutting down"] # who says it depends on how far it is
 ENDED_WITH_IT = [0, 128 + signal.SIGHUP, 128 + signal.SIGTERM, 128 + signal.SIGKILL]
 
 
