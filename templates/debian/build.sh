@@ -12,6 +12,8 @@ set -eu
 release=$1 packages=$2 size=$3 image=$4
 shift 4
 root=${PWD:?}/root
+# What root runs is not on the path of the ordinary user whose namespace this is.
+PATH=$PATH:/usr/sbin:/sbin
 
 # Documentation and translations are a third of the files and nobody reads them in a VM. A crash
 # in between means starting over, so only the finished image is synced.

@@ -89,7 +89,10 @@ def ordinary_user():
     may.write_text(f"{name} ALL=(ALL) NOPASSWD: ALL\n")
     may.chmod(0o440)
     home = pathlib.Path(pwd.getpwnam(name).pw_dir)
-    made = Newcomer(home, newcomer_environment(home), name)
+    environment = newcomer_environment(home)
+    # As Debian's login gives it to who is not root.
+    environment["PATH"] = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+    made = Newcomer(home, environment, name)
     yield made
     made.stop()
     may.unlink()
