@@ -42,6 +42,9 @@ mkdir -m 755 "$root/usr/share/dxvm"
 cp completion.bash "$root/usr/share/dxvm/"
 sed -i 's,\. /usr/share/bash-completion/bash_completion$,. /usr/share/dxvm/completion.bash,' \
 	"$root/etc/skel/.bashrc"
+# Bash knows who it is: a process less before the prompt.
+# shellcheck disable=SC2016
+sed -i 's,\$(id -u),${EUID:-$(id -u)},' "$root/etc/profile"
 # Where these are missing, Nix takes a store in the home directory instead. The agent gives them to
 # the user.
 mkdir -p "$root/nix/store" "$root/nix/var/nix"

@@ -26,6 +26,13 @@ def test_it_boots_to_a_user_with_sudo(debian):
     assert guest(debian, "pwd") == f"/home/{name}/devbox/hello"
 
 
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_login_shell_has_the_path_of_who_logs_in(debian, shell):
+    assert ":/usr/games" in guest(debian, f"{shell} -lc 'echo $PATH'")
+    assert "/usr/local/sbin:" in guest(debian, f"sudo {shell} -lc 'echo $PATH'")
+    assert "EUID" in guest(debian, "cat /etc/profile")
+
+
 def test_the_tools_are_there(debian):
     assert "git version" in guest(debian, "git --version")
     assert guest(debian, ". /etc/os-release; echo $ID $VERSION_ID") == "debian 13"
