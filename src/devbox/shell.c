@@ -1,7 +1,10 @@
 /*
- * Theory of operation. The start-up file lies in a directory of its own in $TMPDIR and removes that
- * first thing: shells have read it, or hold it open, by then. This process becomes the shell, so
- * that signals, job control and the exit status are the shell's own.
+ * Theory of operation. This process becomes the shell, so that signals, job control and the exit
+ * status are the shell's own. Nothing of the start-up file stays behind: that is the first thing in
+ * it, and shells have read it, or hold it open, by then. bash reads it from memory, through a
+ * descriptor that it closes: removing a file would cost it a process before the prompt. Others get a
+ * directory of their own in $TMPDIR: they are told of it by the environment, which all that they
+ * start inherits.
  *
  * zsh finds its files by ZDOTDIR, which is that directory for a moment. The user's .zshenv may set it,
  * too: what it is afterwards is where the user's .zshrc lies, and what the shell is left with.
@@ -19,6 +22,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define RC_MAX	 ((size_t)8 << 20)
 #define BASH	 "/bin/bash"
@@ -125,15 +129,14 @@ static void put_refresh(struct rc *rc, const struct project *project, enum shell
 }
 
 char *shell_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
-	       const char *own_rc, const char *cleanup)
+	       const char *own_rc, const char *first)
 {
 	struct rc rc = {.quote = kind == SHELL_FISH ? quote_single_fish : quote_single};
 	auto_free char *history = project_local(project, "shell_history");
 	char *text;
 
 	buf_init(&rc.buf, RC_MAX);
-	if (cleanup)
-		put_quoted(&rc, "command rm -rf -- ", cleanup, "\n");
+	put(&rc, first);
 	put_own_rc(&rc, kind, own_rc);
 	rc.full = quote_exports(&rc.buf, vars) < 0 || rc.full;
 	if (kind == SHELL_FISH)
@@ -170,16 +173,6 @@ static char *own_rc_path(enum shell_kind kind, const char *program)
 	return NULL;
 }
 
-static int write_rc(const char *dir, const char *name, const char *text, struct err *err)
-{
-	auto_free char *path = path_join(dir, name);
-	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return err_sys(err, "%s", path);
-	return file_write_all(fd, text, strlen(text), err);
-}
-
 /* zsh looks for this one in our directory too: it leads to the user's. */
 static int write_zshenv(const char *dir, struct err *err)
 {
@@ -199,30 +192,74 @@ static int write_zshenv(const char *dir, struct err *err)
 	buf_done(&rc.buf);
 	if (rc.full)
 		return err_set(err, ERR_INVALID, "ZDOTDIR is longer than %zu bytes", RC_MAX);
-	return write_rc(dir, ".zshenv", text, err);
+	auto_free char *path = path_join(dir, ".zshenv");
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(err, "%s", path);
+	return file_write_all(fd, text, strlen(text), err);
 }
 
-/* A directory with the start-up file, whose path is *ret_path. */
-static int make_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
-		   const char *program, char **ret_dir, char **ret_path, struct err *err)
+/* Where a shell finds its start-up file. */
+struct start_up {
+	int fd;
+	char *path;
+	char *dir;   /* it lies there; NULL: in memory */
+	char *first; /* what it says first, so that nothing stays behind */
+};
+
+static void start_up_done(struct start_up *start_up)
 {
-	const char *name = kind == SHELL_ZSH ? ".zshrc" : "shellrc";
+	cleanup_close(&start_up->fd);
+	free(start_up->path);
+	free(start_up->dir);
+	free(start_up->first);
+}
+
+static int start_in_memory(struct start_up *start_up, struct err *err)
+{
+	start_up->fd = memfd_create("shellrc", 0); /* the shell reads it */
+	if (start_up->fd < 0)
+		return err_sys(err, "memory for the shell's start-up file");
+	start_up->path = xasprintf("/proc/self/fd/%d", start_up->fd);
+	start_up->first = xasprintf("exec %d<&-\n", start_up->fd);
+	return 0;
+}
+
+static int start_in_directory(struct start_up *start_up, enum shell_kind kind, struct err *err)
+{
 	const char *tmp = getenv("TMPDIR");
 	auto_free char *dir = path_join(tmp && *tmp == '/' ? tmp : "/tmp", "dxvm-XXXXXX");
-	auto_free char *own = own_rc_path(kind, program);
-	auto_free char *text = NULL;
+	auto_buf struct buf quoted;
 
 	if (!mkdtemp(dir))
 		return err_sys(err, "make a directory for the shell's start-up file");
-	text = shell_rc(project, vars, kind, own, dir);
+	buf_init(&quoted, RC_MAX);
+	if ((kind == SHELL_FISH ? quote_single_fish : quote_single)(&quoted, dir) < 0)
+		return err_set(err, ERR_INVALID, "TMPDIR is longer than %zu bytes", RC_MAX);
+	auto_free char *name = buf_take_string(&quoted);
+	start_up->first = xasprintf("command rm -rf -- %s\n", name);
+	start_up->path = path_join(dir, kind == SHELL_ZSH ? ".zshrc" : "shellrc");
+	start_up->dir = take_ptr(&dir);
+	start_up->fd = open(start_up->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return start_up->fd < 0 ? err_sys(err, "%s", start_up->path) : 0;
+}
+
+static int make_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
+		   const char *program, struct start_up *start_up, struct err *err)
+{
+	auto_free char *own = own_rc_path(kind, program);
+
+	if ((kind == SHELL_BASH ? start_in_memory(start_up, err)
+				: start_in_directory(start_up, kind, err)) < 0)
+		return -1;
+	auto_free char *text = shell_rc(project, vars, kind, own, start_up->first);
 	if (!text)
 		return err_set(err, ERR_INVALID, "the environment and hook are more than %zu bytes",
 			       RC_MAX);
-	if (write_rc(dir, name, text, err) < 0 || (kind == SHELL_ZSH && write_zshenv(dir, err) < 0))
+	if (file_write_all(start_up->fd, text, strlen(text), err) < 0)
 		return -1;
-	*ret_path = path_join(dir, name);
-	*ret_dir = take_ptr(&dir);
-	return 0;
+	return kind == SHELL_ZSH ? write_zshenv(start_up->dir, err) : 0;
 }
 
 static int become(const char *program, char *const *words, char *const *environment,
@@ -252,8 +289,7 @@ int shell_become(const struct project *project, struct vars *vars, struct err *e
 {
 	auto_free char *program = xstrdup(user_shell());
 	const enum shell_kind kind = reads_rc(program) ? shell_kind(program) : SHELL_OTHER;
-	auto_free char *dir = NULL;
-	auto_free char *rc = NULL;
+	CLEANUP(start_up_done) struct start_up start_up = {.fd = -1};
 	auto_free char *source = NULL;
 	static char rcfile[] = "--rcfile";
 	static char command[] = "-C";
@@ -261,23 +297,23 @@ int shell_become(const struct project *project, struct vars *vars, struct err *e
 	int result;
 
 	vars_set(vars, "SHELL", program);
-	if (kind != SHELL_OTHER && make_rc(project, vars, kind, program, &dir, &rc, err) < 0)
+	if (kind != SHELL_OTHER && make_rc(project, vars, kind, program, &start_up, err) < 0)
 		return -1;
 	switch (kind) {
 	case SHELL_BASH:
 		words[1] = rcfile;
-		words[2] = rc;
+		words[2] = start_up.path;
 		break;
 	case SHELL_ZSH:
-		vars_set(vars, "ZDOTDIR", dir);
+		vars_set(vars, "ZDOTDIR", start_up.dir);
 		break;
 	case SHELL_FISH:
-		source = xasprintf(". %s", rc);
+		source = xasprintf(". %s", start_up.path);
 		words[1] = command;
 		words[2] = source;
 		break;
 	case SHELL_POSIX:
-		vars_set(vars, "ENV", rc);
+		vars_set(vars, "ENV", start_up.path);
 		break;
 	case SHELL_OTHER:
 		break;

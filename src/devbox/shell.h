@@ -11,8 +11,8 @@ int shell_become(const struct project *project, struct vars *vars, struct err *e
 /* Becomes the user's login shell without any of it. */
 int shell_become_plain(struct err *err);
 
-/* The start-up file, for tests. `own_rc`: the user's, or NULL; `cleanup`: a directory that is
- * removed first, or NULL. */
+/* The start-up file, for tests. `own_rc`: the user's, or NULL; `first`: a line that comes
+ * before all else. */
 enum shell_kind {
 	SHELL_BASH,
 	SHELL_ZSH,
@@ -22,4 +22,4 @@ enum shell_kind {
 };
 enum shell_kind shell_kind(const char *program);
 char *shell_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
-	       const char *own_rc, const char *cleanup);
+	       const char *own_rc, const char *first);

@@ -25,8 +25,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MACHINE_MAX 65536
-
 static void close_fd(int *fd)
 {
 	cleanup_close(fd);
@@ -124,7 +122,7 @@ static void describe(struct supervisor *s)
 	/* What such a guest wants booted next is no matter for the one that goes on. */
 	if (s->settings.guest->boots_itself)
 		spec.cmdline = "";
-	buf_init(&text, MACHINE_MAX);
+	buf_init(&text, SAVED_TEXT_MAX);
 	free(s->suspend.machine);
 	if (s->machine.ops->describe(&spec, &text, &err) < 0)
 		log_warn("machine", "%s", err.text);

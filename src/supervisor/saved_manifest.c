@@ -9,9 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAGIC	    0x6478766d73617632ULL /* "dxvmsav2": another layout has another number */
-#define MACHINE_MAX 65536
-#define NS_PER_S    1000000000u
+#define MAGIC	 0x6478766d73617632ULL /* "dxvmsav2": another layout has another number */
+#define NS_PER_S 1000000000u
 
 static int write_bytes(struct buf *buf, const uint8_t bytes[16])
 {
@@ -104,8 +103,8 @@ int saved_manifest_open(const void *bytes, size_t length, const char *id,
 	if (magic != MAGIC)
 		return err_set(err, ERR_INVALID, "another version of dxvm wrote it");
 	manifest.accel = msg_read_u8(&reader) == VM_ACCEL_KVM ? VM_ACCEL_KVM : VM_ACCEL_TCG;
-	manifest.machine = msg_read_string(&reader, MACHINE_MAX);
-	manifest.processor = msg_read_string(&reader, MACHINE_MAX);
+	manifest.machine = msg_read_string(&reader, SAVED_TEXT_MAX);
+	manifest.processor = msg_read_string(&reader, SAVED_TEXT_MAX);
 	msg_read_bytes(&reader, manifest.boot_nonce, sizeof(manifest.boot_nonce));
 	msg_read_bytes(&reader, manifest.generation, sizeof(manifest.generation));
 	read_file_id(&reader, &manifest.disk);

@@ -12,6 +12,7 @@
 
 #define SAVED_MEMORY_MAX ((uint64_t)1 << 40) /* as much as the setting `mem` allows */
 #define SAVED_BLOB_MAX	 ((uint64_t)64 << 20)
+#define SAVED_TEXT_MAX	 65536 /* bytes of `machine`, and of `processor` */
 
 /* Which file exactly, and untouched since. All zero: none. */
 struct saved_file_id {

@@ -42,9 +42,18 @@ mkdir -m 755 "$root/usr/share/dxvm"
 cp completion.bash "$root/usr/share/dxvm/"
 sed -i 's,\. /usr/share/bash-completion/bash_completion$,. /usr/share/dxvm/completion.bash,' \
 	"$root/etc/skel/.bashrc"
-# Bash knows who it is: a process less before the prompt.
+# What a shell starts before its prompt takes longer than all that it does itself. Bash knows who it
+# is, and what dircolors says is always the same.
 # shellcheck disable=SC2016
 sed -i 's,\$(id -u),${EUID:-$(id -u)},' "$root/etc/profile"
+# shellcheck disable=SC2016
+sed -i 's,eval "$(dircolors -b)"$,. /usr/share/dxvm/colors.sh,' "$root/etc/skel/.bashrc"
+{
+	# shellcheck disable=SC2016
+	echo 'case $TERM in dumb) ;; *)'
+	chroot "$root" env TERM=xterm-256color dircolors -b
+	echo 'esac'
+} >"$root/usr/share/dxvm/colors.sh"
 # Where these are missing, Nix takes a store in the home directory instead. The agent gives them to
 # the user.
 mkdir -p "$root/nix/store" "$root/nix/var/nix"
@@ -65,7 +74,7 @@ echo localhost >"$root/etc/hostname"
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 chmod 644 "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/80dxvm" \
 	"$root/etc/nix/nix.conf" "$root/etc/profile.d/nix.sh" "$root/etc/gitconfig" \
-	"$root/etc/default/locale" "$root/usr/share/dxvm/completion.bash"
+	"$root/etc/default/locale" "$root"/usr/share/dxvm/*
 # The kernel fills these.
 rm -rf "${root:?}"/dev/* "$root"/run/* "$root"/tmp/* "$root"/var/log/*.log "$root"/var/log/apt/* \
 	"$root"/var/cache/apt/*.bin "$root"/var/cache/debconf/*-old

@@ -134,6 +134,8 @@ def test_the_prompt_is_inside_the_environment(environment):
     child.sendline("echo =$GREETING= $HOOKED; say alias; cd below; echo $DEVBOX_SHELL_ENABLED")
     child.expect_exact(f"=Hello from {environment.root}= yes")
     child.expect_exact("said alias")
+    child.sendline("command ls -C /proc/$$/fd") # none is left of how the shell was started
+    child.expect(r"[\r\n]0\s+1\s+2\s+255\r\n")
     child.sendline("dxvm-devbox shell")
     child.expect_exact("You are already in an active devbox shell.")
     child.sendline("exit 42")

@@ -181,7 +181,7 @@ static void only_store_paths_are_store_paths(void)
 static void the_start_up_file_goes_in_devboxs_order(void)
 {
 	static const char json[] = "{\"aliases\": {\"b\": \"it's\", \"a\": \"x\"}}";
-	static const char *const order[] = {"rm -rf -- '/tmp/d'",
+	static const char *const order[] = {"first",
 					    ". '/home/it'\\''s/.bashrc'",
 					    "export A=\"\\$x\\\"\";",
 					    "HISTFILE='/p/.devbox/shell_history'",
@@ -199,7 +199,7 @@ static void the_start_up_file_goes_in_devboxs_order(void)
 	CHECK_INT(config_parse("f", json, strlen(json), &project.config, &err), 0);
 	vars_set(&vars, "A", "$x\"");
 	vars_set(&vars, "not-a-name", "x");
-	auto_free char *rc = shell_rc(&project, &vars, SHELL_BASH, "/home/it's/.bashrc", "/tmp/d");
+	auto_free char *rc = shell_rc(&project, &vars, SHELL_BASH, "/home/it's/.bashrc", "first\n");
 	const char *at = rc;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		const char *found = strstr(at, order[i]);

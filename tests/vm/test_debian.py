@@ -1,6 +1,7 @@
 """The guest a newcomer meets."""
 import os
 import pwd
+import shlex
 import signal
 import socket
 import subprocess
@@ -31,6 +32,14 @@ def test_a_login_shell_has_the_path_of_who_logs_in(debian, shell):
     assert ":/usr/games" in guest(debian, f"{shell} -lc 'echo $PATH'")
     assert "/usr/local/sbin:" in guest(debian, f"sudo {shell} -lc 'echo $PATH'")
     assert "EUID" in guest(debian, "cat /etc/profile")
+
+
+def test_a_shell_has_the_colors_that_dircolors_says(debian):
+    said = guest(debian, "TERM=xterm-256color dircolors -b | head -1")
+    assert said.startswith("LS_COLORS=")
+    script = "PATH=/nowhere; . ~/.bashrc; echo \"LS_COLORS='$LS_COLORS';\""
+    assert guest(debian, f"TERM=xterm bash -ic {shlex.quote(script)} 2>/dev/null") == said
+    assert guest(debian, "TERM=dumb bash -ic 'echo =$LS_COLORS=' 2>/dev/null") == "=="
 
 
 def test_the_tools_are_there(debian):
