@@ -12,6 +12,8 @@ import pytest
 
 from projects import TOP, wait_until
 
+RUNUSER = "/usr/sbin/runuser" # not on the path of who it becomes
+
 
 class Newcomer:
     """A person with a fresh clone."""
@@ -31,7 +33,7 @@ class Newcomer:
         """The command as this person."""
         if not self.user:
             return list(words)
-        return ["runuser", "-u", self.user, "--", *words]
+        return [RUNUSER, "-u", self.user, "--", *words]
 
     def run(self, *words, cwd=None):
         return subprocess.run(self.words(*words), cwd=cwd or self.clone, env=self.environment,
@@ -114,7 +116,7 @@ def check_command(person):
 def check_prompt(person):
     child = pexpect.spawn("make", ["run"], cwd=str(person.clone), env=person.environment, timeout=300,
                           encoding="utf-8") if not person.user else \
-        pexpect.spawn("runuser", ["-u", person.user, "--", "make", "run"], cwd=str(person.clone),
+        pexpect.spawn(RUNUSER, ["-u", person.user, "--", "make", "run"], cwd=str(person.clone),
                       env=person.environment, timeout=300, encoding="utf-8")
     child.expect(r"devbox/hello(\x1b\[[0-9;]*m)*\$ ")
     child.sendline("echo user-$(id -un) in ${PWD##*/}; touch made-inside; exit 0")
