@@ -45,11 +45,18 @@ enum shell_kind shell_kind(const char *program)
 	return SHELL_OTHER;
 }
 
+typedef int quote_fn(struct buf *buf, const char *text);
+
+static quote_fn *quote_of(enum shell_kind kind)
+{
+	return kind == SHELL_FISH ? quote_single_fish : quote_single;
+}
+
 /* The start-up file in the making, and how its shell quotes. */
 struct rc {
 	struct buf buf;
 	bool full; /* something did not fit */
-	int (*quote)(struct buf *buf, const char *text);
+	quote_fn *quote;
 };
 
 static void put(struct rc *rc, const char *text)
@@ -131,7 +138,7 @@ static void put_refresh(struct rc *rc, const struct project *project, enum shell
 char *shell_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
 	       const char *own_rc, const char *first)
 {
-	struct rc rc = {.quote = kind == SHELL_FISH ? quote_single_fish : quote_single};
+	struct rc rc = {.quote = quote_of(kind)};
 	auto_free char *history = project_local(project, "shell_history");
 	char *text;
 
@@ -173,6 +180,13 @@ static char *own_rc_path(enum shell_kind kind, const char *program)
 	return NULL;
 }
 
+static int create(const char *path, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_sys(err, "%s", path) : fd;
+}
+
 /* zsh looks for this one in our directory too: it leads to the user's. */
 static int write_zshenv(const char *dir, struct err *err)
 {
@@ -193,11 +207,9 @@ static int write_zshenv(const char *dir, struct err *err)
 	if (rc.full)
 		return err_set(err, ERR_INVALID, "ZDOTDIR is longer than %zu bytes", RC_MAX);
 	auto_free char *path = path_join(dir, ".zshenv");
-	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	auto_close int fd = create(path, err);
 
-	if (fd < 0)
-		return err_sys(err, "%s", path);
-	return file_write_all(fd, text, strlen(text), err);
+	return fd < 0 ? -1 : file_write_all(fd, text, strlen(text), err);
 }
 
 /* Where a shell finds its start-up file. */
@@ -232,17 +244,17 @@ static int start_in_directory(struct start_up *start_up, enum shell_kind kind, s
 	auto_free char *dir = path_join(tmp && *tmp == '/' ? tmp : "/tmp", "dxvm-XXXXXX");
 	auto_buf struct buf quoted;
 
+	buf_init(&quoted, RC_MAX);
 	if (!mkdtemp(dir))
 		return err_sys(err, "make a directory for the shell's start-up file");
-	buf_init(&quoted, RC_MAX);
-	if ((kind == SHELL_FISH ? quote_single_fish : quote_single)(&quoted, dir) < 0)
+	if (quote_of(kind)(&quoted, dir) < 0)
 		return err_set(err, ERR_INVALID, "TMPDIR is longer than %zu bytes", RC_MAX);
 	auto_free char *name = buf_take_string(&quoted);
 	start_up->first = xasprintf("command rm -rf -- %s\n", name);
 	start_up->path = path_join(dir, kind == SHELL_ZSH ? ".zshrc" : "shellrc");
 	start_up->dir = take_ptr(&dir);
-	start_up->fd = open(start_up->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return start_up->fd < 0 ? err_sys(err, "%s", start_up->path) : 0;
+	start_up->fd = create(start_up->path, err);
+	return start_up->fd < 0 ? -1 : 0;
 }
 
 static int make_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,

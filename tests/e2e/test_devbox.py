@@ -7,6 +7,7 @@ import signal
 import subprocess
 from multiprocessing.pool import ThreadPool
 
+import pexpect
 import pytest
 
 from projects import BUILD
@@ -142,6 +143,15 @@ def test_the_prompt_is_inside_the_environment(environment):
     child.wait()
     assert child.exitstatus == 42
     assert not list(environment.root.parent.glob("dxvm-??????"))
+
+
+def test_a_start_up_file_that_cannot_be_made_is_said(environment):
+    child = environment.terminal("exec", "env", "SHELL=/bin/sh", "TMPDIR=/nowhere", "dxvm-devbox", "enter",
+                                 "shell", timeout=30)
+    child.expect_exact("make a directory for the shell's start-up file: No such file or directory")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 1
 
 
 def start_up_files(project):

@@ -125,13 +125,13 @@ def make_squashfs(tar, scratch):
     """Read again before it is believed: of these, squashfs-tools 4.5 damages one in ten."""
     image, again = scratch / "nix-store.squashfs", scratch / "again"
     # Only root gives files to others, and only root can make dev and remove what others have.
-    root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
+    root, parts = ([], []) if os.geteuid() == 0 else \
+        (["unshare", "--map-root-user", "--map-auto"], ["etc", "nix", "usr"])
     for _ in range(6):
         with open(tar, "rb") as stream:
             run("sqfstar", "-comp", "lz4", "-quiet", "-no-progress", image, stdin=stream)
         said = [subprocess.run([*root, *words], env=ENVIRONMENT, capture_output=True, text=True, check=False)
-                for words in (["unsquashfs", "-quiet", "-no-progress", "-d", again, image,
-                               "etc", "nix", "usr"],
+                for words in (["unsquashfs", "-quiet", "-no-progress", "-d", again, image, *parts],
                               ["tar", "--compare", "--file", tar, "--directory", again, "./nix", "./usr"])]
         shutil.rmtree(again, ignore_errors=True)
         if all(done.returncode == 0 for done in said):
