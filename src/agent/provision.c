@@ -91,9 +91,9 @@ static int make_cgroup(const struct user *user, enum agent_mode mode, struct err
 
 int provision_open_cgroup(void)
 {
-	auto_free char *path = cgroup_path("cgroup.procs");
+	auto_free char *path = cgroup_path("");
 
-	return path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+	return path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 uint64_t provision_cpu_used(void)

@@ -14,7 +14,7 @@
 int provision(const struct message_configure *configure, enum agent_mode mode,
 	      struct shares *shares, struct nix_sources *ret_nix, struct err *err);
 
-/* The file through which a process puts itself into the cgroup of sessions; -1 if there is none. */
+/* The cgroup of sessions, for clone3; -1 if there is none. */
 int provision_open_cgroup(void);
 
 /* Microseconds of CPU time that the processes in it have used; 0 when that is unknown. */

@@ -31,7 +31,7 @@ struct sessions {
 	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
 	char *project;	     /* where they start */
 	struct nix_sources nix;
-	int cgroup;	  /* cgroup.procs they are put into, or -1 */
+	int cgroup;	  /* the directory of the one they are started in, or -1 */
 	sigset_t ignored; /* by the agent, and not by them */
 	bool stopping;	  /* none is taken any more */
 };

@@ -1,8 +1,12 @@
 /*
- * Theory of operation. Everything that needs memory is made before fork: who to become, the
+ * Theory of operation. Everything that needs memory is made before the child is: who to become, the
  * environment, the paths to try. The child then makes system calls only, since other threads may
  * have held locks. It enters directories and looks programs up as the user it became, and in the
  * child alone: a file system that hangs there must not hold the agent.
+ *
+ * The child is born in its cgroup. To be moved there takes a grace period of RCU, some 25 ms. The C
+ * library does not know of a child that was made like this: what it would do in all threads, which
+ * are not there, is asked of the kernel.
  *
  * Failures travel back as struct session_report through a pipe that closes on exec.
  */
@@ -16,7 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,7 +40,6 @@ struct plan {
 	char **environment;
 	int fds[3]; /* become 0, 1, 2 */
 	bool tty;
-	int cgroup;
 	const sigset_t *ignored;
 	int note;   /* of the session */
 	int report; /* above FINGERPRINT_FD */
@@ -113,7 +116,6 @@ static int make_plan(const struct sessions *sessions, const struct message_sessi
 	plan->directories[1] = plan->user.home;
 	plan->directories[2] = "/";
 	plan->tty = wanted->tty;
-	plan->cgroup = sessions->cgroup;
 	plan->ignored = &sessions->ignored;
 	return 0;
 }
@@ -151,16 +153,15 @@ static int prepare_child(const struct plan *plan)
 			(void)signal(i, SIG_DFL);
 	if (setsid() < 0 || (plan->tty && ioctl(plan->fds[0], TIOCSCTTY, 0) < 0))
 		return -1;
-	if (plan->cgroup >= 0)
-		(void)!write(plan->cgroup, "0", 1);
 	for (int fd = 0; fd < 3; fd++)
 		if (dup2(plan->fds[fd], fd) < 0)
 			return -1;
 	(void)syscall(SYS_close_range, 3u, ~0u, CLOSE_ON_EXEC);
 	if (!session_note_give(plan->note))
 		return -1;
-	if (plan->become && (setgroups(plan->user.group_count, plan->user.groups) < 0 ||
-			     setgid(plan->user.gid) < 0 || setuid(plan->user.uid) < 0))
+	if (plan->become &&
+	    (syscall(SYS_setgroups, plan->user.group_count, plan->user.groups) < 0 ||
+	     syscall(SYS_setgid, plan->user.gid) < 0 || syscall(SYS_setuid, plan->user.uid) < 0))
 		return -1;
 	if (plan->become)
 		(void)umask(022);
@@ -198,6 +199,16 @@ static _Noreturn void run_child(const struct plan *plan)
 	}
 	(void)!write(plan->report, &report, sizeof(report));
 	_exit(127);
+}
+
+/* As fork. cgroup: a directory, or -1. Who divided it further is not in the way of a new session. */
+static pid_t fork_into(int cgroup)
+{
+	struct clone_args args = {
+	    .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (__u64)cgroup};
+	long pid = cgroup < 0 ? -1 : syscall(SYS_clone3, &args, sizeof(args));
+
+	return pid < 0 ? fork() : (pid_t)pid;
 }
 
 /* A pipe whose end in the agent does not block; both above the standard ones and gone on exec. */
@@ -252,7 +263,7 @@ static int spawn_planned(struct session *session, struct plan *plan, struct err 
 	plan->note = session->note;
 	plan->report = report;
 	if (made == 0) {
-		session->pid = fork();
+		session->pid = fork_into(session->all->cgroup);
 		if (session->pid == 0)
 			run_child(plan);
 		if (session->pid < 0)

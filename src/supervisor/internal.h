@@ -63,6 +63,8 @@ struct suspend {
 	char *machine; /* what is run: its command line, one argument a line */
 	uint64_t began_ms;
 	struct saved_manifest manifest;
+	int old_ram_fd;	   /* the file that was resumed from and has no name any more, or -1 */
+	uv_timer_t let_go; /* of it */
 };
 
 /* Since when nobody and nothing uses the guest (idle.c). */
@@ -148,6 +150,8 @@ bool resume_prepare(struct supervisor *s);
 /* It was started. */
 int resume_started(struct supervisor *s, struct err *err);
 void resume_loaded(void *ctx, const struct err *failure);
+/* The room on disk is needed: what was resumed from is freed now, not later. */
+void resume_let_go(struct supervisor *s);
 /* The agent says who it is; then that the guest is ready. */
 void resume_hello(struct supervisor *s, const struct mux_hello *hello);
 void resume_ready(struct supervisor *s);

@@ -25,6 +25,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define LET_GO_MS 3000 /* after the guest goes on: its shell has a prompt */
+
 static void close_fd(int *fd)
 {
 	cleanup_close(fd);
@@ -301,24 +303,40 @@ static void on_no_answer(uv_timer_t *timer)
 	resume_failed(timer->data, "the guest does not answer");
 }
 
-static void on_let_go(uv_fs_t *request)
+static void on_closed(uv_fs_t *request)
 {
 	uv_fs_req_cleanup(request);
 	free(request);
 }
 
-/* To free the file takes a third of a second for a gigabyte: the guest goes on meanwhile. */
+void resume_let_go(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+	uv_fs_t *request;
+
+	if (u->old_ram_fd < 0)
+		return;
+	(void)uv_timer_stop(&u->let_go);
+	request = xcalloc(1, sizeof(*request));
+	if (uv_fs_close(&s->loop, request, take_fd(&u->old_ram_fd), on_closed) < 0)
+		free(request);
+}
+
+static void on_let_go(uv_timer_t *timer)
+{
+	resume_let_go(timer->data);
+}
+
+/* To free the file takes a processor a third of a second for a gigabyte, which is as long as the
+ * guest needs from here to a prompt: not now. */
 static int make_void(struct supervisor *s, struct err *err)
 {
-	uv_fs_t *request = xcalloc(1, sizeof(*request));
-	int ram = saved_state_hold(s->data_dir);
-	int r = saved_state_void(s->data_dir, err);
+	struct suspend *u = &s->suspend;
 
-	if (ram < 0 || uv_fs_close(&s->loop, request, ram, on_let_go) < 0) {
-		cleanup_close(&ram);
-		free(request);
-	}
-	return r;
+	resume_let_go(s);
+	u->old_ram_fd = saved_state_hold(s->data_dir);
+	(void)uv_timer_start(&u->let_go, on_let_go, LET_GO_MS, 0);
+	return saved_state_void(s->data_dir, err);
 }
 
 void resume_loaded(void *ctx, const struct err *failure)

@@ -29,7 +29,10 @@
 
 void suspend_init(struct supervisor *s)
 {
-	s->suspend = (struct suspend){.ram_fd = -1, .state_fd = -1, .share_fd = -1, .agent_fd = -1};
+	s->suspend = (struct suspend){
+	    .ram_fd = -1, .state_fd = -1, .share_fd = -1, .agent_fd = -1, .old_ram_fd = -1};
+	(void)uv_timer_init(&s->loop, &s->suspend.let_go);
+	s->suspend.let_go.data = s;
 }
 
 static void close_fd(int *fd)
@@ -46,6 +49,7 @@ void suspend_done(struct supervisor *s)
 	close_fd(&u->state_fd);
 	close_fd(&u->share_fd);
 	close_fd(&u->agent_fd);
+	close_fd(&u->old_ram_fd);
 	saved_manifest_done(&u->manifest);
 	free(take_ptr(&u->machine));
 	free(take_ptr(&u->failure));
@@ -350,6 +354,7 @@ int suspend_begin(struct supervisor *s, struct err *err)
 		return err_set(err, ERR_BUSY, "%s", lifecycle_paused(s));
 	if (s->state != STATE_READY || !agent_link_quiesce(s->agent))
 		return err_set(err, ERR_AGAIN, "the VM is not ready to be suspended");
+	resume_let_go(s);
 	u->began_ms = uv_now(&s->loop);
 	u->wanted = false;
 	u->taken = false;

@@ -7,6 +7,8 @@
  *   side, before anybody set its clock.
  * - `quit` straight after `migrate` leaves an empty file, and `cont` before a load is over is
  *   answered with success and lost. So both directions are asked until they are done.
+ * - A machine that was loaded tells its network that it moved, and has the guest ask for routers and
+ *   neighbours anew. Its network is of its own and came along.
  * - Without max-bandwidth writing to a file is slowed down as if it were a network.
  * - exec: is forbidden by the sandbox; fd: takes a descriptor's number only for reading. For
  * writing it wants a name, under which getfd puts the descriptor that came with it.
@@ -54,6 +56,7 @@ static const struct step save_steps[] = {
 
 static const struct step load_steps[] = {
     {"migrate-set-capabilities", CAPABILITIES, false},
+    {"migrate-set-parameters", "{\"announce-rounds\":0}", false},
     {"migrate-incoming", "", false}, /* arguments: migration->uri */
     {NULL, NULL, false},
 };

@@ -45,6 +45,8 @@ sed -i 's,\. /usr/share/bash-completion/bash_completion$,. /usr/share/dxvm/compl
 # What a shell starts before its prompt takes longer than all that it does itself. Bash knows who it
 # is, and what dircolors says is always the same.
 # shellcheck disable=SC2016
+sed -i 's,\$(run-parts [^)]*),/etc/profile.d/[a-zA-Z0-9_]*.sh,' "$root/etc/profile"
+# shellcheck disable=SC2016
 sed -i 's,\$(id -u),${EUID:-$(id -u)},' "$root/etc/profile"
 # shellcheck disable=SC2016
 sed -i 's,eval "$(dircolors -b)"$,. /usr/share/dxvm/colors.sh,' "$root/etc/skel/.bashrc"

@@ -32,6 +32,10 @@ def test_a_login_shell_has_the_path_of_who_logs_in(debian, shell):
     assert ":/usr/games" in guest(debian, f"{shell} -lc 'echo $PATH'")
     assert "/usr/local/sbin:" in guest(debian, f"sudo {shell} -lc 'echo $PATH'")
     assert "EUID" in guest(debian, "cat /etc/profile")
+    guest(debian, "echo FOUND=yes | sudo tee /etc/profile.d/'found-1.x.sh' >/dev/null; "
+                  "echo FOUND=no | sudo tee /etc/profile.d/found-1.x.sh~ >/dev/null")
+    assert guest(debian, f"{shell} -lc 'echo $FOUND'") == "yes"
+    assert "run-parts" not in guest(debian, "cat /etc/profile")
 
 
 def test_a_shell_has_the_colors_that_dircolors_says(debian):

@@ -219,6 +219,18 @@ def test_a_suspended_vm_is_files_and_nothing_else(tiny):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_the_room_on_disk_is_given_back_soon_after_a_resume(tiny):
+    """The state it was resumed from has no name any more at once, and is freed when there is time."""
+    boot_id(tiny)
+    suspend(tiny)
+    boot_id(tiny)
+    assert not list((tiny.data / "saved").iterdir())
+    state = str(tiny.data / "saved" / "ram")
+    supervisor = pathlib.Path(f"/proc/{tiny.processes()[0]}/fd")
+    wait_until(lambda: not [fd for fd in supervisor.iterdir() if os.path.realpath(fd).startswith(state)],
+               "the file is closed", 30)
+
+
 @needs_root
 def test_a_full_disk_never_loses_the_guest(dxvm, home):
     path, environment = home

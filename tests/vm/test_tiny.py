@@ -35,6 +35,11 @@ def test_init_has_mounted_what_programs_expect(tiny):
     assert guest(tiny, "cat /proc/1/comm") != ""
 
 
+def test_a_session_is_in_the_cgroup_of_sessions_from_its_start(tiny):
+    assert guest(tiny, "cat /proc/self/cgroup") == "0::/sessions"
+    assert tiny.run("exec", "cat", "/proc/self/cgroup").stdout == b"0::/sessions\n"
+
+
 def test_the_host_name_resolves_and_loopback_is_up(tiny):
     name = guest(tiny, "hostname")
     assert name == "dxvm-tiny-project"
