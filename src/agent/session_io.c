@@ -42,6 +42,19 @@ static bool is_recorded(const struct session *session)
 	return session->detach != PROTO_DETACH_NEVER;
 }
 
+/* How much may be sent now. Of what is recorded no more is on its way than the record holds, so that
+ * all that a client was lost with can be sent again. */
+static size_t may_send(const struct session *session)
+{
+	size_t window = mux_window(session->channel);
+	size_t record;
+
+	if (!is_recorded(session))
+		return window;
+	record = RING_BYTES - (size_t)(session->sent - session->seen);
+	return window < record ? window : record;
+}
+
 /* How much of its output can be taken now. */
 static size_t room(const struct session *session)
 {
@@ -49,19 +62,19 @@ static size_t room(const struct session *session)
 		return READ_MAX;
 	if (is_recorded(session) && session->sent < session->ring.end)
 		return 0;
-	return mux_window(session->channel);
+	return may_send(session);
 }
 
 static void send_recorded(struct session *session)
 {
 	while (session->channel && session->sent < session->ring.end) {
-		uint32_t window = mux_window(session->channel);
+		size_t most = may_send(session);
 		const uint8_t *bytes;
 		size_t length = ring_peek(&session->ring, session->sent, &bytes);
 
-		if (window == 0)
+		if (most == 0)
 			return;
-		length = length < window ? length : window;
+		length = length < most ? length : most;
 		mux_send(session->channel, 0, bytes, length);
 		session->sent += length;
 	}

@@ -16,9 +16,9 @@
 #include "wire/mux.h"
 
 #define MUX_OUTPUT_TARGET 32768 /* frames are made until this much waits for the link */
-#define MUX_CREDIT_STEP	  (PROTO_WINDOW / 4) /* credit is given in steps, not byte by byte */
-#define MUX_REQUESTS_MAX  (64u << 10)	     /* requests queued on one channel */
-#define MUX_OUT_MAX	  (256u << 10)	     /* a resync run, a HELLO and the target fit well */
+#define MUX_CREDIT_STEP	  (PROTO_WINDOW / 16) /* credit is given in steps, not byte by byte */
+#define MUX_REQUESTS_MAX  (64u << 10)	      /* requests queued on one channel */
+#define MUX_OUT_MAX	  (256u << 10)	      /* a resync run, a HELLO and the target fit well */
 #define MUX_REASON_MAX	  (8 + PROTO_TEXT_MAX)
 #define MUX_PING_MAX	  64
 #define MUX_QUEUE_MAX	  ((size_t)PROTO_WINDOW * 4) /* mux_output.c says why it suffices */

@@ -26,7 +26,7 @@
  * HELLO: the longest tail of a frame that was cut, and a whole zero header. */
 #define PROTO_RESYNC_RUN (PROTO_FRAME_MAX + PROTO_FRAME_HEADER)
 
-#define PROTO_WINDOW	   262144u    /* bytes in flight per channel and direction */
+#define PROTO_WINDOW	   1048576u   /* bytes in flight per channel and direction */
 #define PROTO_CHANNELS_MAX 256	      /* open at once on a link */
 #define PROTO_OPEN_MAX	   (2u << 20) /* the description that follows an OPEN */
 #define PROTO_MESSAGE_MAX  16384      /* a REQUEST or REPLY is one frame */

@@ -24,7 +24,7 @@ SESSION, ATTACH, LIST, PROGRAM = 1, 2, 3, 4
 
 MAGIC = 0x6478766D2D303031
 PAYLOAD_MAX = 16384
-WINDOW = 262144
+WINDOW = 1048576
 RESYNC_RUN = bytes(12 + PAYLOAD_MAX + 1 + 12)
 
 
@@ -267,7 +267,7 @@ class Channel:
             self.stderr += payload
         else:
             self.stdout += payload
-        if self.peer.credit_at_once and self.unconsumed >= WINDOW // 8:
+        if self.peer.credit_at_once and self.unconsumed >= WINDOW // 16:
             self.consume()
 
 

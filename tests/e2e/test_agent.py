@@ -12,7 +12,7 @@ import time
 import pytest
 
 from dxvm_peer import (CONFIGURE, NOT_EXECUTABLE, NO_RESOURCES, OK, SHUTDOWN, SHUTTING_DOWN,
-                       Closed, configuration, session)
+                       WINDOW, Closed, configuration, session)
 from projects import BUILD
 from test_protocol import greeted, peer, running_agent, shell  # noqa: F401 (fixtures)
 
@@ -100,15 +100,15 @@ def test_output_before_the_exit_is_never_lost(peer, tty):
 def test_output_larger_than_the_window_follows_the_exit_of_its_writer(peer):
     """The program is gone while its last output waits for credit: it still comes before EXIT."""
     peer.credit_at_once = False
-    channel = peer.open(shell(b"head -c 300000 /dev/zero & wait; echo $$ >pid; exit 9"))
-    channel.wait(lambda c: c.unconsumed == 262144)
+    channel = peer.open(shell(b"head -c %d /dev/zero & wait; echo $$ >pid; exit 9" % (WINDOW + 40000)))
+    channel.wait(lambda c: c.unconsumed == WINDOW)
     wait = peer.open(shell(b"until p=$(cat pid 2>/dev/null) && ! kill -0 $p 2>/dev/null; do "
                            b"sleep 0.02; done"))
     wait.wait()
     assert channel.exit is None
     peer.credit_at_once = True
     channel.consume()
-    assert len(channel.wait().stdout) == 300000 and channel.status == 9
+    assert len(channel.wait().stdout) == WINDOW + 40000 and channel.status == 9
 
 
 @pytest.mark.parametrize("tty", [False, True])
@@ -135,7 +135,7 @@ def test_input_nobody_reads_does_not_hold_the_exit_back(peer):
 def test_input_for_a_program_that_closed_its_end_is_credited(peer):
     channel = peer.open(shell(b"exec <&-; echo closed; sleep 0.2; exit 0"))
     channel.wait(lambda c: c.stdout)
-    channel.send(b"x" * (3 * 262144))
+    channel.send(b"x" * (3 * WINDOW))
     assert channel.wait().status == 0
 
 
@@ -233,7 +233,7 @@ def test_memory_stays_small(agent, scratch):
         link.credit_at_once = False
         floods = [link.open(shell(b"yes")) for _ in range(10)]
         for flood in floods:
-            flood.wait(lambda c: c.unconsumed == 262144)
+            flood.wait(lambda c: c.unconsumed == WINDOW)
         assert memory_of(process) < 2048 + 10 * 1024
         for flood in floods:
             flood.close()

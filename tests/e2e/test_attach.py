@@ -8,9 +8,11 @@ import subprocess
 import pexpect
 import pytest
 
-from dxvm_peer import ATTACH, BAD_REQUEST, NOT_FOUND, WINDOW, attach, session
+from dxvm_peer import ATTACH, BAD_REQUEST, NOT_FOUND, attach, session
 from projects import wait_until
 from test_protocol import greeted, peer  # noqa: F401 (fixtures)
+
+RECORD = 262144  # bytes of its output that a session keeps
 from test_terminal import say
 
 DETACHED, ATTACHED, ENDED = 0, 1, 2
@@ -249,9 +251,9 @@ def test_nothing_is_lost_between_two_clients(peer):
     peer.credit_at_once = False
     # What the first has not taken fits into the ring: while nobody is there all of it is read.
     channel = peer.open(tty(b"stty -opost; seq 50000; echo end; sleep 100"))
-    channel.wait(lambda channel: len(channel.stdout) == WINDOW)
+    channel.wait(lambda channel: len(channel.stdout) == RECORD)
     channel.consume(100000)
-    channel.wait(lambda channel: len(channel.stdout) >= WINDOW + 16384)
+    channel.wait(lambda channel: len(channel.stdout) >= RECORD + 16384)
     seen = channel.stdout[:100000].split(b"\n")[-2]
     channel.close()
     peer.credit_at_once = True
@@ -259,7 +261,7 @@ def test_nothing_is_lost_between_two_clients(peer):
     back.wait(lambda back: re.search(rb"(^|\n)end\n", back.stdout))
     numbers = back.stdout.split(b"\n")[:-2]
     assert [int(n) for n in numbers] == list(range(int(numbers[0]), 50001))
-    assert len(back.stdout) <= WINDOW + 4096 or int(numbers[0]) <= int(seen) + 1
+    assert len(back.stdout) <= RECORD + 4096 or int(numbers[0]) <= int(seen) + 1
 
 
 def test_the_modes_of_the_terminal_are_said_again(peer):
@@ -270,7 +272,7 @@ def test_the_modes_of_the_terminal_are_said_again(peer):
     back = peer.open(attach(channel.id), kind=ATTACH)
     back.wait(lambda back: b"end" in back.stdout)
     assert back.stdout.startswith(b"\x1b[?1049h\x1b[?25l")
-    assert len(back.stdout) < WINDOW // 4  # and not all of it again
+    assert len(back.stdout) < RECORD // 4  # and not all of it again
 
 
 def test_old_questions_to_the_terminal_are_not_asked_again(peer):

@@ -153,13 +153,13 @@ def test_a_description_over_the_limit_is_rejected(peer):
 
 def test_a_reader_that_stops_gets_one_window_and_delays_nobody(peer):
     peer.credit_at_once = False
-    channel = peer.open(shell(b"head -c 1000000 /dev/zero"))
+    channel = peer.open(shell(b"head -c 3000000 /dev/zero"))
     channel.wait(lambda c: c.unconsumed == WINDOW)
     assert peer.run(shell(b"echo other")).stdout == b"other\n"
     assert channel.unconsumed == WINDOW and channel.exit is None
     peer.credit_at_once = True
     channel.consume()
-    assert channel.wait().stdout == bytes(1000000) and channel.status == 0
+    assert channel.wait().stdout == bytes(3000000) and channel.status == 0
 
 
 def test_a_terminal_has_the_size_it_is_told(peer):

@@ -238,7 +238,7 @@ static void data_for_an_owner_who_closed_is_dropped_and_credited(void)
 	CHECK_STR(rig_output(rig), "CREDIT 1 70000; CLOSE 1");
 	CHECK_INT(feed_data(rig, 1, PROTO_WINDOW), 0);
 	CHECK_STR(rig_log(rig), "");
-	CHECK_STR(rig_output(rig), "CREDIT 1 262144");
+	CHECK_STR(rig_output(rig), "CREDIT 1 1048576");
 	CHECK_INT(rig_feed_text(rig, PROTO_CLOSE, 1, ""), 0);
 	CHECK_STR(rig_output(rig), "");
 }

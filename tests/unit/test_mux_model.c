@@ -211,7 +211,7 @@ static void send(struct end *end, uint8_t flags, const uint8_t *bytes, uint32_t 
 static void send_some(struct end *end)
 {
 	uint8_t bytes[SMALL];
-	uint32_t want = rnd(40) == 0 ? PROTO_WINDOW : 1 + rnd(SMALL);
+	uint32_t want = rnd(160) == 0 ? PROTO_WINDOW : 1 + rnd(SMALL);
 
 	while (want > 0 && mux_window(end->channel) > 0) {
 		bool is_err = end->sent % 1000 < 100;

@@ -27,7 +27,7 @@
 	"expect '\"stop\"'; ok; expect x-ignore-shared; ok\n"                                      \
 	"expect max-bandwidth; ok; expect getfd; ok; expect fd:state; ok\n"
 
-#define LOAD "expect x-ignore-shared; ok; expect migrate-incoming; ok\n"
+#define LOAD "expect x-ignore-shared; ok; expect announce-rounds; ok; expect migrate-incoming; ok\n"
 
 static void begin(struct rig *rig, const char *talk, bool loads)
 {
@@ -124,8 +124,9 @@ static void a_load_that_is_refused_is_a_failure_with_its_reason(void)
 
 	rig_init(&rig, "p");
 	begin(&rig,
-	      TALK "expect x-ignore-shared; ok; expect migrate-incoming\n"
-		   "refuse 'unknown savevm section'; read -r line <&3\n",
+	      TALK
+	      "expect x-ignore-shared; ok; expect announce-rounds; ok; expect migrate-incoming\n"
+	      "refuse 'unknown savevm section'; read -r line <&3\n",
 	      true);
 	rig_run_until(&rig, &rig.loaded);
 	CHECK_INT(rig.loaded, 1);
