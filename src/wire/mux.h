@@ -13,7 +13,7 @@
  * The sender asks mux_window before mux_send; the receiver calls mux_consume only when the bytes
  * have left its hands (written to the pty, credited by the next hop). Sending more than the window
  * is a protocol error, so no queue in here holds more than a window. Credit is told in steps of a
- * quarter of a window: do not wait for all of it to come back.
+ * sixteenth of a window: do not wait for all of it to come back.
  *
  * Order. Within a channel everything leaves in the order of the calls (FIFO, EOF, EXIT and CLOSE
  * included), but CREDIT, which goes ahead. Channel 0 first, then the channels in turn, a frame

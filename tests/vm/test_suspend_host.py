@@ -54,10 +54,10 @@ def socket_of(project):
     return wait_until(look, "the supervisor listens")
 
 
-def enter_and_reach_in_the_middle(project):
+def enter_and_reach_in_the_middle(project, stderr=subprocess.DEVNULL):
     """A client enters a suspended VM; returns it and the pid of the supervisor, which resumes."""
     (project.data / "lock").write_text("")
-    entering = project.popen("exec", "true", stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    entering = project.popen("exec", "true", stdin=subprocess.DEVNULL, stderr=stderr)
     path = socket_of(project)
     return entering, path, int((project.data / "lock").read_text().split()[1])
 
@@ -88,6 +88,39 @@ def test_a_host_that_shuts_down_in_the_middle_of_a_resume_loses_nothing(tiny):
     wait_until(lambda: not alive(supervisor), "the supervisor is gone")
     entering.wait(120)
     assert boot_id(tiny) == before
+
+
+def children(pid):
+    return [int(word) for word in
+            pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def machine_of(supervisor):
+    return [pid for pid in children(supervisor)
+            if b"qemu" in pathlib.Path(f"/proc/{pid}/comm").read_bytes()]
+
+
+def test_a_guest_that_goes_on_and_says_nothing_is_booted_anew(tiny):
+    """Its machine stands still from the moment it was told to go on, before its agent has answered."""
+    before = boot_id(tiny)
+
+    def falls_silent():
+        suspend(tiny)
+        entering, _, supervisor = enter_and_reach_in_the_middle(tiny, subprocess.PIPE)
+        machine, = wait_until(lambda: machine_of(supervisor), "the machine is there")
+        while "the guest goes on" not in life_of(tiny, supervisor):
+            assert alive(supervisor)
+        os.kill(machine, signal.SIGSTOP)
+        if "-> running" not in life_of(tiny, supervisor):
+            return entering
+        os.kill(machine, signal.SIGCONT) # too late
+        entering.communicate(timeout=60)
+        return None
+    entering = wait_until(falls_silent, "it says nothing", 120)
+    said = entering.communicate(timeout=120)[1].decode()
+    assert entering.returncode == 0, said
+    assert "booting, because the suspended VM cannot go on: the guest does not answer" in said
+    assert boot_id(tiny) != before
 
 
 def test_a_suspend_of_a_vm_that_starts_waits_for_it(tiny):
