@@ -201,7 +201,8 @@ static _Noreturn void run_child(const struct plan *plan)
 	_exit(127);
 }
 
-/* As fork. cgroup: a directory, or -1. Who divided it further is not in the way of a new session. */
+/* As fork. cgroup: a directory, or -1. Where the kernel lets no process in, since the user divided it
+ * further, the child is in that of the agent. */
 static pid_t fork_into(int cgroup)
 {
 	struct clone_args args = {

@@ -43,7 +43,7 @@ cp completion.bash "$root/usr/share/dxvm/"
 sed -i 's,\. /usr/share/bash-completion/bash_completion$,. /usr/share/dxvm/completion.bash,' \
 	"$root/etc/skel/.bashrc"
 # What a shell starts before its prompt takes longer than all that it does itself. Bash knows who it
-# is, and what dircolors says is always the same.
+# is and what is in a directory, and what dircolors says is always the same.
 # shellcheck disable=SC2016
 sed -i 's,\$(run-parts [^)]*),/etc/profile.d/[a-zA-Z0-9_]*.sh,' "$root/etc/profile"
 # shellcheck disable=SC2016
