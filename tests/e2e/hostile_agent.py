@@ -76,7 +76,7 @@ def data_before_accept():
 
 def data_over_the_window():
     channel = session()
-    send(wire.frame(wire.ACCEPT, channel), data(channel, 512 << 10))
+    send(wire.frame(wire.ACCEPT, channel), data(channel, 2 * wire.WINDOW))
 
 
 def data_after_eof():
