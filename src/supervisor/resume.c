@@ -312,14 +312,17 @@ static void on_closed(uv_fs_t *request)
 void resume_let_go(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
+	int ram = take_fd(&u->old_ram_fd);
 	uv_fs_t *request;
 
-	if (u->old_ram_fd < 0)
+	if (ram < 0)
 		return;
 	(void)uv_timer_stop(&u->let_go);
 	request = xcalloc(1, sizeof(*request));
-	if (uv_fs_close(&s->loop, request, take_fd(&u->old_ram_fd), on_closed) < 0)
+	if (uv_fs_close(&s->loop, request, ram, on_closed) < 0) {
+		cleanup_close(&ram);
 		free(request);
+	}
 }
 
 static void on_let_go(uv_timer_t *timer)
@@ -333,7 +336,6 @@ static int make_void(struct supervisor *s, struct err *err)
 {
 	struct suspend *u = &s->suspend;
 
-	resume_let_go(s);
 	u->old_ram_fd = saved_state_hold(s->data_dir);
 	(void)uv_timer_start(&u->let_go, on_let_go, LET_GO_MS, 0);
 	return saved_state_void(s->data_dir, err);

@@ -11,10 +11,9 @@ import pytest
 from dxvm_peer import ATTACH, BAD_REQUEST, NOT_FOUND, attach, session
 from projects import wait_until
 from test_protocol import greeted, peer  # noqa: F401 (fixtures)
-
-RECORD = 262144  # bytes of its output that a session keeps
 from test_terminal import say
 
+RECORD = 262144  # bytes of its output that a session keeps
 DETACHED, ATTACHED, ENDED = 0, 1, 2
 
 

@@ -34,7 +34,7 @@ def test_a_login_shell_has_the_path_of_who_logs_in(debian, shell):
     assert "EUID" in guest(debian, "cat /etc/profile")
     guest(debian, "echo FOUND=yes | sudo tee /etc/profile.d/'found-1.x.sh' >/dev/null; "
                   "echo FOUND=no | sudo tee /etc/profile.d/found-1.x.sh~ >/dev/null")
-    assert guest(debian, f"{shell} -lc 'echo $FOUND'") == "yes"
+    assert guest(debian, f"{shell} -lc 'echo $FOUND'; sudo rm /etc/profile.d/found-1*") == "yes"
     assert "run-parts" not in guest(debian, "cat /etc/profile")
 
 

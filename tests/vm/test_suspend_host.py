@@ -90,16 +90,6 @@ def test_a_host_that_shuts_down_in_the_middle_of_a_resume_loses_nothing(tiny):
     assert boot_id(tiny) == before
 
 
-def children(pid):
-    return [int(word) for word in
-            pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def machine_of(supervisor):
-    return [pid for pid in children(supervisor)
-            if b"qemu" in pathlib.Path(f"/proc/{pid}/comm").read_bytes()]
-
-
 def test_a_guest_that_goes_on_and_says_nothing_is_booted_anew(tiny):
     """Its machine stands still from the moment it was told to go on, before its agent has answered."""
     before = boot_id(tiny)
@@ -107,9 +97,8 @@ def test_a_guest_that_goes_on_and_says_nothing_is_booted_anew(tiny):
     def falls_silent():
         suspend(tiny)
         entering, _, supervisor = enter_and_reach_in_the_middle(tiny, subprocess.PIPE)
-        machine, = wait_until(lambda: machine_of(supervisor), "the machine is there")
-        while "the guest goes on" not in life_of(tiny, supervisor):
-            assert alive(supervisor)
+        machine, = wait_until(lambda: tiny.processes()[1:], "the machine is there")
+        wait_until(lambda: "the guest goes on" in life_of(tiny, supervisor), "it goes on")
         os.kill(machine, signal.SIGSTOP)
         if "-> running" not in life_of(tiny, supervisor):
             return entering
