@@ -105,8 +105,7 @@ static void open_mux(struct link *link, int fd)
 static void close_mux(struct link *link)
 {
 	loop_watch_remove(&link->watch);
-	if (link->watch.fd >= 0)
-		(void)close(take_fd(&link->watch.fd));
+	close_fd(&link->watch.fd);
 	mux_free(take_ptr(&link->mux));
 }
 

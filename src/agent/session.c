@@ -106,7 +106,7 @@ static void on_report(struct loop_watch *watch, short revents)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	loop_watch_remove(watch);
-	(void)close(take_fd(&watch->fd));
+	close_fd(&watch->fd);
 	if (n == (ssize_t)sizeof(report)) {
 		text = xasprintf("%s%s", strerror(report.error),
 				 report.failed_exec && report.exists && report.error == ENOENT

@@ -103,8 +103,7 @@ static void update_events(struct session *session)
 static void close_watch(struct loop_watch *watch)
 {
 	loop_watch_remove(watch);
-	if (watch->fd >= 0)
-		(void)close(take_fd(&watch->fd));
+	close_fd(&watch->fd);
 }
 
 /* Deep enough that much data wakes each side seldom: in an emulated guest a wake-up on the other
@@ -340,9 +339,7 @@ void session_io_done(struct session *session)
 	close_watch(&session->input);
 	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++)
 		close_watch(&session->output[i].watch);
-	if (session->slave >= 0)
-		(void)close(take_fd(&session->slave));
-	if (session->note >= 0)
-		(void)close(take_fd(&session->note));
+	close_fd(&session->slave);
+	close_fd(&session->note);
 	buf_done(&session->in);
 }

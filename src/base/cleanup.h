@@ -5,6 +5,7 @@
  *	auto_free char *path = path_join(...);      freed when the scope ends
  *	auto_close int fd = open(...);              closed when the scope ends (if >= 0)
  *	*ret_fd = take_fd(&fd);                     now the caller's
+ *	close_fd(&machine->fd);                     closed now (if >= 0), and marked so
  *	return take_ptr(&path);
  */
 #include <stdlib.h>
@@ -34,6 +35,12 @@ static inline int take_fd(int *fd)
 
 	*fd = -1;
 	return taken;
+}
+
+static inline void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(take_fd(fd));
 }
 
 static inline void *take_ptr_(void *p)

@@ -238,7 +238,7 @@ pid_t spawn_start(const struct spawn *spawn, struct err *err)
 	pid = fork_quietly(spawn, report);
 	if (pid < 0)
 		return err_sys(err, "fork");
-	(void)close(take_fd(&report));
+	close_fd(&report);
 	do
 		n = read(from_child, &failure, sizeof(failure));
 	while (n < 0 && errno == EINTR);

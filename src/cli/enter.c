@@ -145,7 +145,7 @@ static int start_supervisor(const struct project *project, int lock, bool previo
 	};
 	if (spawn_start(&spawn, err) < 0)
 		return -1;
-	(void)close(take_fd(&theirs));
+	close_fd(&theirs);
 	return read_verdict(ready, err);
 }
 
@@ -173,7 +173,7 @@ static int reach(const struct project *project, bool previous, struct client **r
 	if (start_supervisor(project, lock, previous, err) < 0)
 		return -1;
 	/* The supervisor has inherited the lock; ours must go, or it would outlive it. */
-	(void)close(take_fd(&lock));
+	close_fd(&lock);
 	if (lock_or_connect(project, data_dir, &lock, ret_client, err) < 0)
 		return -1;
 	if (lock >= 0)

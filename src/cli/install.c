@@ -80,7 +80,7 @@ static int run_and_show(char *const *argv, enum progress_mode mode, struct err *
 	pid_t pid = spawn_start(&spawn, err);
 	if (pid < 0)
 		return -1;
-	(void)close(take_fd(&theirs));
+	close_fd(&theirs);
 	progress_init(&progress, mode);
 	status = image_progress_follow(from_child, pid, &progress, err);
 	progress_done(&progress);

@@ -183,7 +183,7 @@ static char *install(const struct genuine *genuine)
 	pid_t pid = spawn_start(&spawn, &err);
 	if (pid < 0)
 		return xstrdup(err.text);
-	(void)close(take_fd(&theirs));
+	close_fd(&theirs);
 	follow(ours, &tail);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

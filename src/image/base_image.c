@@ -20,6 +20,7 @@
 #define PART	      ".part"
 #define HASH_DIGITS   12
 #define LOCK_RETRY_NS 100000000
+#define UNUSED_S      (30 * 24 * 3600)
 
 /* Waits for the lock in small steps, so that Ctrl-C ends the waiting. */
 static int lock(const char *base, int *ret_lock, struct err *err)
@@ -70,6 +71,36 @@ static int remove_parts(const char *base, struct err *err)
 	if (count >= 0)
 		free(entries);
 	return result;
+}
+
+/* Of the same recipe. What somebody copies from now was marked as used just before. */
+static bool is_unused(const struct recipe *recipe, const char *image, const char *path)
+{
+	const char *name = path_base(path);
+	size_t length = strlen(recipe->name);
+	struct stat st;
+
+	return strncmp(name, recipe->name, length) == 0 && name[length] == '-' &&
+	       strcmp(path, image) != 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_mtime < time(NULL) - UNUSED_S;
+}
+
+/* One that cannot be removed costs only its room. */
+static void remove_unused(const struct recipe *recipe, const char *base, const char *image)
+{
+	struct dirent **entries;
+	int count = scandir(base, &entries, NULL, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		auto_free char *path = path_join(base, entries[i]->d_name);
+		struct err ignored = ERR_INIT;
+
+		if (is_unused(recipe, image, path))
+			(void)remove_tree(path, &ignored);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
 }
 
 static char *image_name(const struct recipe *recipe, const struct sources *sources,
@@ -146,6 +177,8 @@ static int make(const struct recipe *recipe, const struct sources *sources, cons
 	apt_done(&apt);
 	/* What cannot be removed now is removed by the next run; its own failure counts more. */
 	(void)remove_tree(part, &ignored);
+	if (result == 0)
+		remove_unused(recipe, base, image);
 	return result;
 }
 
@@ -168,6 +201,10 @@ int base_image_open(const struct recipe *recipe, const char *state, int *ret_dir
 			result = make(recipe, &sources, state, base, image, err);
 	}
 	sources_done(&sources);
-	return result < 0 ? err_wrap(err, "make base image %s", recipe->name)
-			  : file_open_dir(AT_FDCWD, image, ret_dir, err);
+	if (result < 0)
+		return err_wrap(err, "make base image %s", recipe->name);
+	if (file_open_dir(AT_FDCWD, image, ret_dir, err) < 0)
+		return -1;
+	(void)futimens(*ret_dir, NULL); /* used now */
+	return 0;
 }

@@ -83,7 +83,7 @@ static bool read_some(struct running *run, struct stream *stream)
 		return true;
 	if (n <= 0) {
 		take_line(run, stream);
-		(void)close(take_fd(&stream->fd));
+		close_fd(&stream->fd);
 		return false;
 	}
 	if (run->child->log_fd >= 0)

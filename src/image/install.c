@@ -44,7 +44,7 @@ static int put(const struct install *install, int base, const char *from, int di
 	if (fill(source, target, size, err) == 0 && file_rename(directory, part, to, err) == 0)
 		return 0;
 	(void)err_wrap(err, "%s", to);
-	(void)close(take_fd(&target));
+	close_fd(&target);
 	(void)unlinkat(directory, part, 0);
 	/* How much is missing says more than that something is. */
 	if (err->sys == ENOSPC)

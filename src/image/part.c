@@ -76,7 +76,7 @@ static int lock(struct part *part, struct err *err)
 			said = true;
 			(void)nanosleep(&pause, NULL);
 		}
-		(void)close(take_fd(&part->fd));
+		close_fd(&part->fd);
 		if (cancel_check(err) < 0)
 			return -1;
 	}

@@ -196,12 +196,6 @@ static int open_installer(struct installer_files *files, struct err *err)
 	return file_open_dir(dir, "boot", &files->boot_fd, err);
 }
 
-static void close_fd(int *fd)
-{
-	cleanup_close(fd);
-	*fd = -1;
-}
-
 int installer_files_open(int data_dir, const struct project *project,
 			 const struct settings *settings, struct installer_files *ret_files,
 			 struct err *err)

@@ -82,12 +82,6 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 	return 0;
 }
 
-static void close_fd(int *fd)
-{
-	cleanup_close(fd);
-	*fd = -1;
-}
-
 void machine_started(struct machine *machine)
 {
 	close_fd(&machine->spec.kernel_fd);

@@ -27,12 +27,6 @@
 
 #define LET_GO_MS 3000 /* after the guest goes on: its shell has a prompt */
 
-static void close_fd(int *fd)
-{
-	cleanup_close(fd);
-	*fd = -1;
-}
-
 static double seconds_since_start(struct supervisor *s)
 {
 	uv_update_time(&s->loop);

@@ -35,12 +35,6 @@ void suspend_init(struct supervisor *s)
 	s->suspend.let_go.data = s;
 }
 
-static void close_fd(int *fd)
-{
-	cleanup_close(fd);
-	*fd = -1;
-}
-
 void suspend_done(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;

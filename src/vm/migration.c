@@ -67,8 +67,7 @@ static void finish(struct migration *m, const struct err *failure)
 {
 	m->steps = NULL;
 	(void)uv_timer_stop(&m->timer);
-	if (m->fd >= 0)
-		(void)close(take_fd(&m->fd));
+	close_fd(&m->fd);
 	m->done(m->ctx, failure);
 }
 

@@ -281,7 +281,7 @@ static void write_output(struct qmp *qmp)
 	ssize_t n = send_output(qmp);
 
 	if (n > 0 && qmp->passed >= 0)
-		(void)close(take_fd(&qmp->passed));
+		close_fd(&qmp->passed);
 	if (n >= 0)
 		buf_consume(&qmp->output, (size_t)n);
 	else if (errno != EAGAIN && errno != EINTR)

@@ -133,6 +133,21 @@ def test_packages_of_older_kernels_do_not_pile_up(state, tmp_path):
     assert "linux-image-1.0-cloud" not in names and "busybox-static" in names
 
 
+def test_base_images_that_nobody_uses_do_not_pile_up(state, tmp_path):
+    month = 30 * 24 * 3600
+    ages = {"tiny-old": month + 60, "tiny-used": month - 600, "tinier-old": 2 * month}
+    for name, age in ages.items():
+        (state / "base" / name).mkdir(parents=True)
+        (state / "base" / name / "initrd").write_text("old")
+        os.utime(state / "base" / name, times=(time.time() - age,) * 2)
+    install("tiny", state, tmp_path / "one")
+    assert len(base_entries(state)) == 3 and "tiny-old" not in base_entries(state)
+    image, = base_entries(state) - ages.keys()
+    os.utime(state / "base" / image, times=(0, 0))
+    install("tiny", state, tmp_path / "two")
+    assert (state / "base" / image).stat().st_mtime > time.time() - 600, "it was used"
+
+
 def test_two_at_once_wait_for_each_other_and_say_so(state, tmp_path):
     first = start("tiny", state, tmp_path / "one")
     wait_until(lambda: any(name.endswith(".part") for name in base_entries(state))
