@@ -40,6 +40,20 @@ def test_a_session_is_in_the_cgroup_of_sessions_from_its_start(tiny):
     assert tiny.run("exec", "cat", "/proc/self/cgroup").stdout == b"0::/sessions\n"
 
 
+def test_sessions_start_also_where_the_user_has_divided_their_cgroup(tiny):
+    """The kernel lets no process into a cgroup that has some below it with controllers."""
+    divide = ("cd /sys/fs/cgroup/sessions && mkdir mine && "
+              "for p in $(cat cgroup.procs); do echo $p >mine/cgroup.procs; done; "
+              "echo +memory >cgroup.subtree_control && cat /proc/self/cgroup")
+    assert guest(tiny, divide) == "0::/sessions/mine"
+    try:
+        assert guest(tiny, "cat /proc/self/cgroup") == "0::/"
+    finally:
+        assert guest(tiny, "cd /sys/fs/cgroup/sessions && echo -memory >cgroup.subtree_control && "
+                     "rmdir mine && echo done") == "done"
+    assert guest(tiny, "cat /proc/self/cgroup") == "0::/sessions"
+
+
 def test_the_host_name_resolves_and_loopback_is_up(tiny):
     name = guest(tiny, "hostname")
     assert name == "dxvm-tiny-project"
