@@ -99,6 +99,8 @@ static int copy_skeleton_file(int skel, const char *name, int home, const struct
 	auto_free char *text = NULL;
 	size_t length;
 
+	if (faccessat(home, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* the user's, or of a first time that was cut off */
 	if (file_read(skel, name, SKEL_FILE_MAX, &text, &length, err) < 0 ||
 	    file_write_atomic(home, name, text, length, 0644, err) < 0)
 		return -1;
@@ -124,12 +126,14 @@ static void copy_skeleton(const struct user *user)
 
 static int make_home(const struct user *user, struct err *err)
 {
-	if (access(user->home, F_OK) == 0)
+	struct stat st;
+
+	/* The owner comes last: a home that is still root's was not finished. */
+	if (stat(user->home, &st) == 0 && (st.st_uid != 0 || user->uid == 0))
 		return 0;
 	if (file_mkdirs(user->home, 0755, err) < 0)
 		return -1;
 	copy_skeleton(user);
-	/* The owner last: a home that is not the user's was not finished. */
 	if (lchown(user->home, user->uid, user->gid) < 0)
 		return err_sys(err, "owner of %s", user->home);
 	return 0;
@@ -186,11 +190,28 @@ static int give_away(int dir, const char *name, const struct user *user, int dep
 
 int home_make(const struct user *user, struct err *err)
 {
+	return make_home(user, err) < 0 ? -1 : make_runtime_directory(user, err);
+}
+
+static bool is_empty(const char *path)
+{
+	DIR *stream = opendir(path);
+	const struct dirent *entry;
+	bool empty = stream || errno == ENOENT;
+
+	while (stream && empty && (entry = readdir(stream)))
+		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (stream)
+		(void)closedir(stream);
+	return empty;
+}
+
+int home_give_nix(const struct user *user, struct err *err)
+{
 	struct stat st;
 
-	if (make_home(user, err) < 0 || make_runtime_directory(user, err) < 0)
-		return -1;
-	if (user->uid != 0 && lstat(NIX, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0)
+	if (user->uid != 0 && lstat(NIX, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0 &&
+	    is_empty(NIX "/store"))
 		return give_away(AT_FDCWD, NIX, user, 0, err);
 	return 0;
 }

@@ -135,7 +135,8 @@ int provision(const struct message_configure *configure, enum agent_mode mode,
 	try(identity_seed(configure, err), err);
 	if (mode == AGENT_INIT && make_system(configure, err) < 0)
 		return err_wrap(err, "set up the guest");
-	if (user_lookup(configure->user, &user, err) < 0 || home_make(&user, err) < 0)
+	if (user_lookup(configure->user, &user, err) < 0 || home_make(&user, err) < 0 ||
+	    (mode == AGENT_INIT && home_give_nix(&user, err) < 0))
 		return err_wrap(err, "set up the guest's user");
 	try(make_cgroup(&user, mode, err), err);
 	if (shares_apply(shares, configure, &user, err) < 0)

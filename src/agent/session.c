@@ -16,6 +16,7 @@
 #include "wire/msg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
@@ -332,9 +333,17 @@ static void note_ignored(sigset_t *ret_ignored)
 	(void)sigaddset(ret_ignored, SIGPIPE); /* or will be */
 }
 
+static bool is_spared(void)
+{
+	char text[] = "0";
+	auto_close int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && read(fd, text, 1) == 1 && *text != '0';
+}
+
 void sessions_init(struct sessions *sessions, struct loop *loop)
 {
-	*sessions = (struct sessions){.loop = loop, .cgroup = -1};
+	*sessions = (struct sessions){.loop = loop, .cgroup = -1, .is_spared = is_spared()};
 	note_ignored(&sessions->ignored);
 	list_init(&sessions->list);
 }

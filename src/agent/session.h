@@ -26,6 +26,7 @@ struct sessions {
 	struct list list;
 	uint32_t count;
 	uint32_t last_id;
+	uint64_t last_ended;
 	size_t descriptions; /* bytes announced by sessions not yet started */
 	bool as_self;	     /* all run as whoever runs the agent (--fake) */
 	char *user;	     /* the guest user's name; NULL: not configured yet, none is taken */
@@ -33,6 +34,7 @@ struct sessions {
 	struct nix_sources nix;
 	int cgroup;	  /* the directory of the one they are started in, or -1 */
 	sigset_t ignored; /* by the agent, and not by them */
+	bool is_spared;	  /* by the kernel when memory is short, as they are not */
 	bool stopping;	  /* none is taken any more */
 };
 

@@ -56,22 +56,30 @@ bool session_detach(struct session *session)
 	return true;
 }
 
-void sessions_forget_ended(struct sessions *sessions, uint32_t keep)
+/* The one that ended first and is nobody's. */
+static struct session *first_ended(const struct sessions *sessions, uint32_t *ret_count)
 {
-	uint32_t ended = 0;
+	struct session *first = NULL;
 
-	list_each(link, tmp, &sessions->list)
-		ended += list_entry(link, struct session, link)->ended;
+	*ret_count = 0;
 	list_each(link, tmp, &sessions->list) {
 		struct session *session = list_entry(link, struct session, link);
 
-		if (ended <= keep)
-			return;
-		if (!session->ended || session->channel)
-			continue;
-		session_free(session);
-		ended--;
+		*ret_count += session->ended > 0;
+		if (session->ended && !session->channel &&
+		    (!first || session->ended < first->ended))
+			first = session;
 	}
+	return first;
+}
+
+void sessions_forget_ended(struct sessions *sessions, uint32_t keep)
+{
+	uint32_t count;
+	struct session *first;
+
+	while ((first = first_ended(sessions, &count)) && count > keep)
+		session_free(first);
 }
 
 void session_keep(struct session *session)
@@ -81,7 +89,7 @@ void session_keep(struct session *session)
 		return;
 	}
 	session_io_done(session);
-	session->ended = true;
+	session->ended = ++session->all->last_ended;
 	sessions_forget_ended(session->all, SESSION_ENDED_MAX);
 }
 

@@ -37,8 +37,10 @@ struct session {
 	enum proto_detach detach;
 	uint64_t started_s;
 	char *command;
-	int note;   /* what its program leaves there for the list, or -1 */
-	bool ended; /* while nobody was attached: only its last output and its status are left */
+	int note; /* what its program leaves there for the list, or -1 */
+	/* While nobody was attached: only its last output and its status are left. The how manieth
+	 * that did so; 0: it has not. */
+	uint64_t ended;
 
 	uint32_t announced; /* length of the description */
 	struct buf description;
@@ -82,7 +84,8 @@ void session_describe(struct session *session, const struct message_session *wan
 bool session_detach(struct session *session);
 /* The program has ended and nobody is attached. */
 void session_keep(struct session *session);
-/* Frees the oldest ones that have ended, until at most this many are left. */
+/* Frees those that have ended, the one that did so first before others, until at most this many are
+ * left. */
 void sessions_forget_ended(struct sessions *sessions, uint32_t keep);
 /* The description of a PROTO_KIND_ATTACH is there: its channel goes to who it names, and this one
  * is gone. */

@@ -35,7 +35,7 @@
 #define PIPE_FULL 65536 /* what a pipe holds at first */
 /* More than the kernel holds between the two sides of a terminal (64 KiB and a line). */
 #define TTY_BACKLOG_MAX (160u << 10)
-#define EOF_BYTES	2 /* what in may hold besides a window */
+#define EOF_BYTES	2 /* what in may hold besides two windows: of a client, and of the one before */
 
 static bool is_recorded(const struct session *session)
 {
@@ -210,6 +210,8 @@ void session_io_replay(struct session *session)
 	session->sent = session->seen;
 	session->prefix = (uint32_t)length;
 	session->in_owed = 0;
+	if (buf_length(&session->in) > PROTO_WINDOW)
+		buf_clear(&session->in); /* of several: nobody waits for that, and room is needed */
 	mux_send(session->channel, 0, modes, length);
 }
 
@@ -311,7 +313,7 @@ void session_io_init(struct session *session)
 	session->input.ready = on_input;
 	session->slave = -1;
 	session->note = -1;
-	buf_init(&session->in, PROTO_WINDOW + EOF_BYTES);
+	buf_init(&session->in, (size_t)2 * PROTO_WINDOW + EOF_BYTES);
 	for (size_t i = 0; i < ARRAY_SIZE(session->output); i++) {
 		struct session_output *output = &session->output[i];
 

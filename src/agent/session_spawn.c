@@ -41,6 +41,7 @@ struct plan {
 	int fds[3]; /* become 0, 1, 2 */
 	bool tty;
 	const sigset_t *ignored;
+	bool is_spared;
 	int note;   /* of the session */
 	int report; /* above FINGERPRINT_FD */
 };
@@ -117,6 +118,7 @@ static int make_plan(const struct sessions *sessions, const struct message_sessi
 	plan->directories[2] = "/";
 	plan->tty = wanted->tty;
 	plan->ignored = &sessions->ignored;
+	plan->is_spared = sessions->is_spared;
 	return 0;
 }
 
@@ -146,8 +148,20 @@ static void enter_directory(const struct plan *plan)
 	}
 }
 
+/* For the kernel's choice when memory is short. The agent may be dear, what runs in it is not. */
+static void be_as_others(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "0", 1);
+	cleanup_close(&fd);
+}
+
 static int prepare_child(const struct plan *plan)
 {
+	if (plan->is_spared)
+		be_as_others();
 	for (int i = 1; i < NSIG; i++)
 		if (sigismember(plan->ignored, i))
 			(void)signal(i, SIG_DFL);

@@ -3,10 +3,11 @@
  *
  *	TERM     SIGHUP to the sessions, SIGTERM to everybody      all gone, or TERM_MS
  *	KILL     SIGKILL to everybody                              all gone, or KILL_MS
- *	UNMOUNT  (PID 1) unmount, sync, read-only, in a worker     done, or UNMOUNT_MS
+ *	UNMOUNT  (PID 1) unmount, sync, read-only, in a worker     done, or until UNMOUNT_UNTIL_MS
+ *	REMOUNT  the kernel's emergency remount, which asks nobody done, or REMOUNT_MS
  *
- * A worker that hangs in a dead file system is left behind; the kernel's emergency remount, which
- * asks nobody, then does what is left.
+ * The host waits 20 s for all of it. A disk may be slow: what the processes did not need of that,
+ * unmounting has. A worker that hangs in a dead file system is left behind.
  */
 #include "agent/shutdown.h"
 
@@ -20,20 +21,23 @@
 #include <signal.h>
 #include <sys/reboot.h>
 
-#define TERM_MS	   6000
-#define KILL_MS	   2000
-#define UNMOUNT_MS 5000
+#define TERM_MS		 6000
+#define KILL_MS		 2000
+#define UNMOUNT_UNTIL_MS 16000 /* since the beginning */
+#define REMOUNT_MS	 2000
 
 enum phase {
 	PHASE_TERM,
 	PHASE_KILL,
 	PHASE_UNMOUNT,
+	PHASE_REMOUNT,
 	PHASE_DONE,
 };
 
 struct shutdown {
 	struct loop *loop;
 	struct loop_timer limit;
+	struct loop_timer unmount_limit;
 	struct sessions *sessions;
 	enum agent_mode mode;
 	enum phase phase;
@@ -55,6 +59,7 @@ static void finish(struct shutdown *shutdown)
 		return;
 	shutdown->phase = PHASE_DONE;
 	loop_timer_stop(&shutdown->limit);
+	loop_timer_stop(&shutdown->unmount_limit);
 	shutdown->done(shutdown->ctx);
 }
 
@@ -79,7 +84,6 @@ static void enter_unmount(struct shutdown *shutdown)
 		finish(shutdown);
 		return;
 	}
-	loop_timer_start(shutdown->loop, &shutdown->limit, UNMOUNT_MS);
 	if (worker_run(shutdown->loop, unmount_work, unmount_done, shutdown, &err) < 0) {
 		log_error("shutdown", "%s", err.text);
 		mounts_end_all();
@@ -102,14 +106,23 @@ static void on_limit(struct loop_timer *timer)
 		log_warn("shutdown", "some processes cannot be killed: going on without them");
 		enter_unmount(shutdown);
 		break;
-	case PHASE_UNMOUNT:
-		log_error("shutdown", "a file system does not come to rest");
-		mounts_emergency();
+	case PHASE_REMOUNT:
 		finish(shutdown);
 		break;
+	case PHASE_UNMOUNT:
 	case PHASE_DONE:
 		break;
 	}
+}
+
+static void on_unmount_limit(struct loop_timer *timer)
+{
+	struct shutdown *shutdown = list_entry(timer, struct shutdown, unmount_limit);
+
+	log_error("shutdown", "a file system does not come to rest");
+	shutdown->phase = PHASE_REMOUNT;
+	mounts_emergency();
+	loop_timer_start(shutdown->loop, &shutdown->limit, REMOUNT_MS);
 }
 
 void shutdown_alone(struct shutdown *shutdown)
@@ -132,6 +145,10 @@ struct shutdown *shutdown_start(struct loop *loop, struct sessions *sessions, en
 	signal_all(shutdown, SIGTERM);
 	signal_all(shutdown, SIGCONT); /* a stopped process sees SIGTERM only when it goes on */
 	loop_timer_start(loop, &shutdown->limit, TERM_MS);
+	loop_timer_init(&shutdown->unmount_limit);
+	shutdown->unmount_limit.fire = on_unmount_limit;
+	if (mode == AGENT_INIT)
+		loop_timer_start(loop, &shutdown->unmount_limit, UNMOUNT_UNTIL_MS);
 	return shutdown;
 }
 
@@ -140,6 +157,7 @@ void shutdown_free(struct shutdown *shutdown)
 	if (!shutdown)
 		return;
 	loop_timer_stop(&shutdown->limit);
+	loop_timer_stop(&shutdown->unmount_limit);
 	free(shutdown);
 }
 

@@ -1,4 +1,5 @@
 """Sessions that lose their client, and clients that come back."""
+import hashlib
 import json
 import os
 import re
@@ -295,6 +296,47 @@ def test_input_of_the_new_client_arrives_and_its_status_is_told(peer):
     back.wait()
     assert b"got something" in back.stdout
     assert back.status == 9
+
+
+def test_input_of_the_new_client_has_room_beside_that_of_the_one_before(peer, tmp_path):
+    """A window of each; what several clients typed ahead of a program that does not read is dropped."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    much = 900 << 10
+    script = b"stty raw -echo; echo up; read line <%s; head -c %d | md5sum" % (
+        bytes(gate), 2 * much)
+    channel = peer.open(tty(script))
+    channel.wait(lambda channel: b"up" in channel.stdout)
+    channel.send(b"a" * much)
+    channel.close()
+    channel.wait()
+    back = peer.open(attach(channel.id), kind=ATTACH)
+    back.wait(lambda back: back.accepted)
+    back.send(b"b" * much)
+    gate.write_text("read it\n")
+    back.wait()
+    assert hashlib.md5(b"a" * much + b"b" * much).hexdigest().encode() in back.stdout
+
+
+def test_the_end_that_was_first_is_the_first_to_be_forgotten(peer, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    first = peer.open(tty(b"echo up; read line <%s; exit 3" % bytes(gate)))
+    first.wait(lambda channel: b"up" in channel.stdout)
+    first.close()
+    first.wait()
+    for _ in range(16):
+        channel = peer.open(tty(b"trap '' HUP; echo up; while [ ! -e %s ]; do sleep .05; done"
+                                % bytes(tmp_path / "end")))
+        channel.wait(lambda channel: b"up" in channel.stdout)
+        channel.close()
+        channel.wait()
+    (tmp_path / "end").touch()
+    wait_until(lambda: sum(s["state"] == ENDED for s in peer.sessions()) == 16, "16 have ended")
+    gate.write_text("the last to end\n")
+    wait_until(lambda: all(s["state"] == ENDED for s in peer.sessions()), "all have ended")
+    assert len(peer.sessions()) == 16
+    assert peer.open(attach(1), kind=ATTACH).wait().status == 3
 
 
 def test_ends_are_kept_but_not_all(peer, tmp_path):

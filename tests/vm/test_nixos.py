@@ -110,6 +110,9 @@ def test_systemd_is_pid_1_and_the_agent_a_service_with_the_users_ids(nixos):
     wait_until(lambda: nixos.run("-q", "exec", "systemctl", "is-active", "dbus").returncode == 0, "D-Bus")
     assert guest(nixos, "systemctl show -p Delegate --value dxvm-agent") == "yes"
     assert guest(nixos, "sudo -n id -u; cat /etc/nixos/local.nix").split("\n") == ["0", "{ ... }: { }"]
+    assert guest(nixos, "stat -c %u /nix /nix/store /nix/store/*nixos-system* | uniq") == "0", \
+        "they are the daemon's, not the user's"
+    assert guest(nixos, "cat /proc/self/oom_score_adj") == "0"
     guest(nixos, "echo guest >made")
     owner, made = nixos.root.stat(), (nixos.root / "made").stat()
     assert (made.st_uid, made.st_gid) == (owner.st_uid, owner.st_gid)

@@ -36,6 +36,9 @@ if [ -e /iso/nix-store.squashfs ]; then
 	mount --bind /ro /root/nix/.ro-store
 else
 	mount -t ext4 "$(findfs LABEL=dxvm-root)" /root
+	# As NixOS has it: only its daemon writes there.
+	mount --bind /root/nix/store /root/nix/store
+	mount -o remount,ro,bind /root/nix/store
 fi
 umount /proc
 umount /sys
