@@ -147,6 +147,21 @@ def test_stop_leaves_a_clean_file_system_and_no_process(debian):
     e2fsck("-fn", debian.data / "disk.img")
 
 
+def test_a_first_boot_that_was_cut_off_is_finished_and_a_used_store_is_left_alone(debian):
+    guest(debian, "echo mine >~/mine; cp -p ~/.bashrc ~/before; rm ~/.profile; echo '#' >>~/.bashrc; "
+                  "sudo chown root: ~ /nix /nix/store; sudo mkdir /nix/store/of-a-daemon")
+    debian.stop()
+    try:
+        assert guest(debian, "stat -c %U ~") == guest(debian, "id -un")
+        assert guest(debian, "cat ~/mine; test -O ~/.profile; tail -n1 ~/.bashrc") == "mine\n#"
+        assert guest(debian, "stat -c %U /nix /nix/store /nix/store/of-a-daemon | uniq") == "root"
+        guest(debian, "sudo rmdir /nix/store/of-a-daemon; mv ~/before ~/.bashrc; rm ~/mine")
+        debian.stop()
+        assert guest(debian, "stat -c %U /nix /nix/store | uniq") == guest(debian, "id -un")
+    finally:
+        guest(debian, "sudo rm -rf /nix/store/of-a-daemon; sudo chown $USER: /nix /nix/store")
+
+
 def test_what_was_written_is_there_after_a_restart(debian):
     assert guest(debian, "stat -c %s ~/data") == str(20 << 20)
     assert int(guest(debian, "df --output=size -m / | tail -1")) > 25_000
