@@ -163,6 +163,13 @@ static int lock(int fd, bool wait, const char *name, struct err *err)
 	return 0;
 }
 
+void file_fill_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int file_lock(int dir, const char *name, bool wait, int *ret_fd, struct err *err)
 {
 	auto_close int fd =

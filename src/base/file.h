@@ -67,6 +67,10 @@ int file_clone(int from, int to, struct err *err);
 /* Two ends of a stream, connected to each other. */
 int file_socketpair(int *ret_one, int *ret_other, struct err *err);
 
+/* Puts something into each of descriptors 0 to 2 that is closed, so that nothing else gets its number;
+ * reading or writing there fails as if it were closed. First thing in a program. */
+void file_fill_standard(void);
+
 int file_set_nonblock(int fd, bool on, struct err *err);
 /* Whether a program started with exec keeps this descriptor. */
 int file_set_inherit(int fd, bool on, struct err *err);

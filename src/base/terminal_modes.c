@@ -16,7 +16,7 @@ static const struct mode table[] = {
     {1003, false}, {1005, false}, {1006, false}, {1015, false}, {1004, false},
     {2004, false}, {2026, false}, {1, false},	 {25, true},	{7, true},
 };
-#define SYNCHRONIZED 2026 /* the terminal shows nothing until it is off */
+#define SYNCHRONIZED 2026	       /* the terminal shows nothing until it is off */
 #define KEYPAD	     ARRAY_SIZE(table) /* ESC = and ESC > : a bit of its own */
 _Static_assert(KEYPAD < 32, "one bit a mode");
 

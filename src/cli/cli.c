@@ -32,6 +32,17 @@ static int unknown_command(const char *name, struct err *err)
 	    name, name);
 }
 
+/* Those in front of the command were read before it was known. */
+static int check_own(const struct invocation *invocation, struct err *err)
+{
+	const struct option *const tables[] = {global_options, invocation->command->options, NULL};
+	const struct option *foreign = options_foreign(&invocation->options, tables);
+
+	return foreign ? err_set(err, ERR_USAGE, "--%s is no option of dxvm %s", foreign->name,
+				 invocation->command->name)
+		       : 0;
+}
+
 /* Which command this is; options in front of its name may be its own. *ret_index: what follows. */
 static int find_command(struct invocation *invocation, char *const *argv, int *ret_index,
 			struct err *err)
@@ -48,6 +59,7 @@ static int find_command(struct invocation *invocation, char *const *argv, int *r
 		if (!invocation->command)
 			return unknown_command(argv[*ret_index], err);
 		(*ret_index)++;
+		return check_own(invocation, err);
 	} else if (options_flag(&invocation->options, "version")) {
 		invocation->command = &cmd_version;
 	} else if (options_flag(&invocation->options, "install")) {
@@ -133,6 +145,10 @@ int cli_main(int argc, char **argv)
 
 	(void)argc;
 	status = run(argv, &err);
+	if (fflush(stdout) < 0 && status >= 0)
+		status = err_sys(&err, "write standard output");
+	else if (ferror(stdout) && status >= 0)
+		status = err_set(&err, ERR_SYSTEM, "write standard output: not all of it arrived");
 	if (status >= 0)
 		return status;
 	auto_free char *text = safe_text(err.text, strlen(err.text), SAFE_TEXT_LINE);

@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "cli/command.h"
 #include "cli/install.h"
 
@@ -26,6 +27,16 @@ static int choose_kind(const struct invocation *invocation, const struct kind **
 		       "--guest %s: unknown kind of guest; there are: debian, nixos", name);
 }
 
+static int check_options(const struct install_options *options, struct err *err)
+{
+	bool of_nixos = options->offline || options->release || options->iso;
+
+	return options->kind->boots_itself || !of_nixos
+		   ? 0
+		   : err_set(err, ERR_USAGE,
+			     "--release, --iso and --offline are for --guest nixos");
+}
+
 static int run(const struct invocation *invocation, struct err *err)
 {
 	enum progress_mode mode = command_progress(invocation);
@@ -38,15 +49,18 @@ static int run(const struct invocation *invocation, struct err *err)
 	};
 	struct progress progress;
 
-	if (choose_kind(invocation, &options.kind, err) < 0 ||
+	if (choose_kind(invocation, &options.kind, err) < 0 || check_options(&options, err) < 0 ||
 	    command_project(invocation, &project, err) < 0 ||
 	    install_vm(&project, &options, mode, err) < 0)
 		return -1;
 	progress_init(&progress, mode);
-	if (!project.shared)
-		progress_note(&progress,
-			      "no devbox.json: a plain VM, kept in ./dxvm; nothing is shared "
-			      "with it");
+	if (!project.shared) {
+		auto_free char *text =
+		    xasprintf("no devbox.json: a plain VM, kept in %s; nothing is "
+			      "shared with it",
+			      project.data_dir);
+		progress_note(&progress, text);
+	}
 	if (options_flag(&invocation->options, "install"))
 		return cmd_shell.run(invocation, err);
 	progress_note(&progress, "the VM is made; `dxvm` opens a shell in it");

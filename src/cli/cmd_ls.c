@@ -40,14 +40,14 @@ static struct row look(const struct registered *known)
 	    file_id_get(data_dir, "", &id) < 0 || !file_id_equal(&id, &known->directory))
 		return row;
 	bool saved = saved_is_there(data_dir, NULL);
-	row.state = live_take(data_dir, &lock, &ignored) < 0 ? "running"
-		    : saved				     ? "suspended"
-							     : "stopped";
+	bool runs = live_take(data_dir, &lock, &ignored) < 0;
+	row.state = runs ? "running" : saved ? "suspended" : "stopped";
+	close_fd(&lock); /* counting takes long, and somebody may want it */
 	row.disk = tree_bytes(AT_FDCWD, known->path);
 	if (settings_load(data_dir, &settings, &ignored) == 0) {
 		free(row.guest);
 		row.guest = xstrdup(settings.guest->name);
-	} else if (ignored.code == ERR_NOT_FOUND && lock >= 0) {
+	} else if (ignored.code == ERR_NOT_FOUND && !runs) {
 		row.state = "unfinished"; /* an install or a removal was cut short */
 	}
 	return row;

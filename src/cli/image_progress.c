@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "base/signals.h"
 #include "base/spawn.h"
 
 #include <errno.h>
@@ -26,22 +27,7 @@ static void on_signal(int signum)
 	(void)kill((pid_t)child_pid, SIGTERM);
 }
 
-static void watch_signals(pid_t pid)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	const struct sigaction action = {.sa_handler = on_signal};
-
-	child_pid = (sig_atomic_t)pid;
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		(void)sigaction(numbers[i], &action, NULL);
-}
-
-static void unwatch_signals(void)
-{
-	(void)signal(SIGINT, SIG_DFL);
-	(void)signal(SIGTERM, SIG_DFL);
-	(void)signal(SIGHUP, SIG_DFL);
-}
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
 
 struct follow {
 	struct progress *progress;
@@ -129,13 +115,16 @@ static void read_all(struct follow *follow, int fd)
 int image_progress_follow(int fd, pid_t pid, struct progress *progress, struct err *err)
 {
 	struct follow follow = {.progress = progress};
+	const struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction before[ARRAY_SIZE(watched)];
 	int wait_status = 0;
 
-	watch_signals(pid);
+	child_pid = (sig_atomic_t)pid;
+	signals_handle(watched, ARRAY_SIZE(watched), &action, before);
 	read_all(&follow, fd);
 	while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
 		;
-	unwatch_signals();
+	signals_restore(watched, ARRAY_SIZE(watched), before);
 	auto_free char *error = follow.error;
 	if (interrupted && !follow.done)
 		return err_set(err, ERR_CANCELLED, "%s",

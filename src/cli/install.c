@@ -35,18 +35,16 @@ static bool has_vm(int data_dir)
 	return fstatat(data_dir, "guest", &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Without the file `guest` there is no VM, until the new one is complete. A guest that boots itself
- * leaves the old one in place until then. */
-static int make_way(int data_dir, const struct install_options *options,
-		    const struct project *project, struct err *err)
+/* A VM that is there stays until all is at hand that the new one is made of. */
+static int check_way(int data_dir, const struct install_options *options,
+		     const struct project *project, struct err *err)
 {
-	if (has_vm(data_dir) && !options->force)
-		return err_set(
-		    err, ERR_EXISTS,
-		    "%s has a VM already; --force replaces it, and what is on its disk is "
-		    "lost",
-		    project->root);
-	return options->kind->boots_itself ? 0 : file_remove(data_dir, "guest", err);
+	return !has_vm(data_dir) || options->force
+		   ? 0
+		   : err_set(err, ERR_EXISTS,
+			     "%s has a VM already; --force replaces it, and what is on its disk is "
+			     "lost",
+			     project->root);
 }
 
 static int make_known(const struct project *project, int data_dir, struct err *err)
@@ -134,7 +132,7 @@ static int make_vm(const struct project *project, const struct install_options *
 {
 	const struct kind *kind = options->kind;
 
-	if (make_way(data_dir, options, project, err) < 0)
+	if (check_way(data_dir, options, project, err) < 0)
 		return -1;
 	bool another = has_vm(data_dir);
 	bool remains = !another && registry_has(project->data_dir, data_dir);
@@ -162,20 +160,24 @@ static int fetch_devbox(enum progress_mode mode, struct err *err)
 	return state ? run_and_show(argv, mode, err) : -1;
 }
 
-/* The VM does without it. */
-static void get_devbox(enum progress_mode mode)
+/* The VM does without it. -1 only when the user wants no more of all this. */
+static int get_devbox(enum progress_mode mode, struct err *ret_err)
 {
 	struct err err = ERR_INIT;
 	struct progress progress;
 
 	if (fetch_devbox(mode, &err) == 0)
-		return;
+		return 0;
+	if (err.code == ERR_CANCELLED)
+		return err_set(ret_err, ERR_CANCELLED, "the VM is made, without devbox: %s",
+			       err.text);
 	auto_free char *text = xasprintf("no devbox for the VM (%s); dxvm makes the environment of "
 					 "devbox.json without it",
 					 err.text);
 	progress_init(&progress, mode);
 	progress_note(&progress, text);
 	progress_done(&progress);
+	return 0;
 }
 
 int install_vm(const struct project *project, const struct install_options *options,
@@ -189,9 +191,9 @@ int install_vm(const struct project *project, const struct install_options *opti
 	if (live_take_stopped(project, data_dir, &lock, err) < 0)
 		return -1;
 	if (make_vm(project, options, data_dir, mode, err) == 0) {
-		if (project->shared && options->kind->takes_tools && tools_wanted())
-			get_devbox(mode);
-		return 0;
+		return project->shared && options->kind->takes_tools && tools_wanted()
+			   ? get_devbox(mode, err)
+			   : 0;
 	}
 	return err->code == ERR_SYSTEM ? err_wrap(err, "make the VM in %s", project->data_dir) : -1;
 }

@@ -63,6 +63,18 @@ int options_parse(struct options *options, const struct option *const *tables, c
 	return 0;
 }
 
+const struct option *options_foreign(const struct options *options,
+				     const struct option *const *tables)
+{
+	for (size_t i = 0; i < options->count; i++) {
+		const char *name = options->given[i].option->name;
+
+		if (!find(tables, name, strlen(name)))
+			return options->given[i].option;
+	}
+	return NULL;
+}
+
 const char *options_value(const struct options *options, const char *name)
 {
 	for (size_t i = options->count; i > 0; i--)

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define OPTIONS_MAX 32 /* given on one command line */
+#define OPTIONS_MAX 1024 /* given on one command line */
 
 struct option {
 	const char *name;     /* long name, without dashes */
@@ -30,6 +30,10 @@ struct options {
  * *ret_ended tells that "--" was met. */
 int options_parse(struct options *options, const struct option *const *tables, char *const *argv,
 		  int *index, bool *ret_ended, struct err *err);
+
+/* The first one given whose name is in none of the tables, or NULL. */
+const struct option *options_foreign(const struct options *options,
+				     const struct option *const *tables);
 
 /* The value given last, NULL when the option was not given. */
 const char *options_value(const struct options *options, const char *name);

@@ -60,6 +60,8 @@ static size_t write_some(struct output *output, void (*saw)(const void *bytes, s
 		return 0;
 	if (n >= 0 && saw)
 		saw(buf_data(&output->bytes), (size_t)n);
+	if (n < 0 && !output->failure)
+		output->failure = errno;
 	if (n < 0)
 		n = (ssize_t)(waiting < output->most ? waiting : output->most);
 	buf_consume(&output->bytes, (size_t)n);

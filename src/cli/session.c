@@ -10,7 +10,11 @@
  *
  * With a terminal every key goes to the guest, and is read even while the guest takes none, as far
  * as there is room for it: ~. must work when the guest does not. Without, INT, TERM, QUIT and HUP
- * that reach us are sent on to the program, and we wait for what it makes of them.
+ * that reach us are sent on to the program, and we wait for what it makes of them; once it has ended
+ * they end us.
+ *
+ * Output that cannot be written is no reason to stop a program in the middle of its work: we say so
+ * at the end. Only one that nobody reads any more (EPIPE) ends it, as it would without us.
  */
 #include "cli/session.h"
 
@@ -19,6 +23,7 @@
 #include "cli/escape.h"
 #include "cli/output.h"
 #include "cli/session_description.h"
+#include "cli/session_signals.h"
 #include "cli/terminal.h"
 #include "wire/msg.h"
 
@@ -61,45 +66,6 @@ struct session {
 };
 
 static const int stream_fds[] = {[STREAM_OUT] = STDOUT_FILENO, [STREAM_ERR] = STDERR_FILENO};
-
-/* -- signals -- */
-
-static const int watched[] = {SIGWINCH, SIGINT, SIGTERM, SIGQUIT, SIGHUP};
-
-static int signal_pipe = -1;
-
-static void on_signal(int signum)
-{
-	unsigned char byte = (unsigned char)signum;
-	int saved = errno;
-
-	(void)!write(signal_pipe, &byte, 1);
-	errno = saved;
-}
-
-/* Without SA_RESTART: a write to a terminal that has been stopped must not outlast SIGTERM. */
-static int watch_signals(int *ret_read_end, struct err *err)
-{
-	const struct sigaction action = {.sa_handler = on_signal};
-	int ends[2];
-
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
-		return err_sys(err, "pipe");
-	signal_pipe = ends[1];
-	*ret_read_end = ends[0];
-	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
-		(void)sigaction(watched[i], &action, NULL);
-	return 0;
-}
-
-static void unwatch_signals(int *read_end)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(watched); i++)
-		(void)signal(watched[i], SIG_DFL);
-	cleanup_close(read_end);
-	cleanup_close(&signal_pipe);
-	signal_pipe = -1;
-}
 
 /* -- what the channel tells -- */
 
@@ -280,14 +246,26 @@ static void send_signal(struct session *session, int signum)
 	(void)mux_channel_request(session->channel, PROTO_SIGNAL, payload, sizeof(payload));
 }
 
-/* A signal that ends us although a terminal is ours: give it back first. */
-static _Noreturn void die_of(int signum)
+static void handle_terminal_signal(struct session *session, int signum)
 {
-	/* A terminal that takes no output may hold us; the next signal ends that. */
-	(void)signal(signum, SIG_DFL);
-	terminal_restore();
-	(void)raise(signum);
-	_exit(128 + signum);
+	switch (signum) {
+	case SIGTSTP:
+		session_signals_stop();
+		/* fall through */
+	case SIGCONT:
+		terminal_return();
+		if (session->channel) {
+			send_window(session);
+			send_signal(session, SIGWINCH); /* drawn anew, also in the same size */
+		}
+		break;
+	case SIGWINCH:
+		if (session->channel)
+			send_window(session);
+		break;
+	default:
+		session_signals_die(signum);
+	}
 }
 
 static void handle_signals(struct session *session, int pipe_fd)
@@ -295,15 +273,28 @@ static void handle_signals(struct session *session, int pipe_fd)
 	unsigned char signum;
 
 	while (read(pipe_fd, &signum, 1) == 1) {
-		if (session->options->tty && signum != SIGWINCH)
-			die_of(signum);
-		if (!session->channel)
+		if (session->options->tty)
+			handle_terminal_signal(session, signum);
+		else if (signum == SIGWINCH)
 			continue;
-		if (signum != SIGWINCH)
+		else if (session->channel && !session->exited)
 			send_signal(session, signum);
-		else if (session->options->tty)
-			send_window(session);
+		else
+			session_signals_die(signum);
 	}
+}
+
+/* -1: what cannot be written. A terminal that is gone is seen by reading from it. */
+static int check_outputs(const struct session *session, bool only_broken, struct err *err)
+{
+	static const char *const names[] = {[STREAM_OUT] = "output", [STREAM_ERR] = "error"};
+
+	for (int i = 0; i < STREAM_COUNT && !session->options->tty; i++) {
+		errno = session->output[i].failure;
+		if (errno == EPIPE || (errno && !only_broken))
+			return err_sys(err, "write standard %s", names[i]);
+	}
+	return 0;
 }
 
 static bool output_waits(const struct session *session)
@@ -369,6 +360,8 @@ static int loop(struct session *session, int signals, struct err *err)
 			write_output(session, STREAM_OUT);
 		if (p[POLL_ERR].revents)
 			write_output(session, STREAM_ERR);
+		if (check_outputs(session, true, err) < 0)
+			return -1;
 		if (p[POLL_INPUT].revents)
 			read_input(session);
 		send_input(session);
@@ -449,14 +442,16 @@ int session_run(struct client *client, const struct session_options *options, st
 		output_init(&session.output[i], stream_fds[i]);
 	escape_init(&session.escape);
 	/* Signals first: a resize from here on is seen, whatever size the description has. */
-	if (watch_signals(&signals, err) == 0) {
+	if (session_signals_watch(options->tty, &signals, err) == 0) {
 		if (open_channel(&session, err) == 0 && (!options->tty || terminal_raw(err) == 0) &&
 		    loop(&session, signals, err) == 0)
 			over = true;
 		terminal_restore();
 		if (over)
 			status = outcome(&session, err);
-		unwatch_signals(&signals);
+		if (status >= 0 && check_outputs(&session, false, err) < 0)
+			status = -1;
+		session_signals_unwatch(&signals);
 	}
 	if (session.channel)
 		mux_set_ops(session.channel, NULL, NULL);

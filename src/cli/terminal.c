@@ -6,6 +6,7 @@
 
 #include "base/terminal_modes.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -23,6 +24,25 @@ bool terminal_present(void)
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
+static int set_attributes(const struct termios *attributes)
+{
+	int result;
+
+	do
+		result = tcsetattr(STDIN_FILENO, TCSADRAIN, attributes);
+	while (result < 0 && errno == EINTR);
+	return result;
+}
+
+static int make_raw(void)
+{
+	struct termios raw = terminal.before;
+
+	cfmakeraw(&raw);
+	terminal.is_raw = 1;
+	return set_attributes(&raw);
+}
+
 void terminal_restore(void)
 {
 	char undo[TERMINAL_MODES_UNDO_MAX];
@@ -34,7 +54,7 @@ void terminal_restore(void)
 	length = terminal_modes_undo(&terminal.modes, undo);
 	if (length)
 		(void)!write(STDOUT_FILENO, undo, length);
-	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal.before);
+	(void)set_attributes(&terminal.before);
 }
 
 static void on_crash(int signum)
@@ -48,19 +68,23 @@ int terminal_raw(struct err *err)
 {
 	static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	const struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND};
-	struct termios raw;
 
 	if (tcgetattr(STDIN_FILENO, &terminal.before) < 0)
 		return err_sys(err, "terminal settings");
-	raw = terminal.before;
-	cfmakeraw(&raw);
 	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
 		(void)sigaction(crashes[i], &action, NULL);
 	(void)atexit(terminal_restore);
-	terminal.is_raw = 1;
-	if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
-		return err_sys(err, "terminal settings");
-	return 0;
+	return make_raw() < 0 ? err_sys(err, "terminal settings") : 0;
+}
+
+void terminal_return(void)
+{
+	char redo[TERMINAL_MODES_UNDO_MAX];
+	size_t length = terminal.is_raw ? 0 : terminal_modes_redo(&terminal.modes, redo);
+
+	(void)make_raw();
+	if (length)
+		(void)!write(STDOUT_FILENO, redo, length);
 }
 
 void terminal_saw(const void *output, size_t length)

@@ -14,6 +14,9 @@ bool terminal_present(void);
 int terminal_raw(struct err *err);
 /* Safe to call any number of times, also when terminal_raw never was. */
 void terminal_restore(void);
+/* After a time in which the terminal was somebody else's, given back or not: raw again, with the modes
+ * that were undone. */
+void terminal_return(void);
 
 /* Tells what was just written to the terminal, so that restoring undoes it (base/terminal_modes.h).
  */

@@ -80,12 +80,12 @@ static int prepare(const struct options *options, const struct project *project,
 	return say_news(options, project, &notes, err);
 }
 
-static int print_env(const struct vars *vars, struct err *err)
+static int print_env(const struct vars *vars, bool for_fish, struct err *err)
 {
 	auto_buf struct buf buf;
 
 	buf_init(&buf, EXPORTS_MAX);
-	if (quote_exports(&buf, vars) < 0)
+	if (quote_exports(&buf, vars, for_fish) < 0)
 		return err_set(err, ERR_INVALID, "the environment is more than %zu bytes",
 			       EXPORTS_MAX);
 	return file_write_all(STDOUT_FILENO, buf_data(&buf), buf_length(&buf), err);
@@ -102,7 +102,7 @@ static int open_shell(const struct options *options, const struct project *proje
 	if (prepare(options, project, &vars, err) < 0)
 		return -1;
 	if (options->print_env)
-		return print_env(&vars, err);
+		return print_env(&vars, options->for_fish, err);
 	vars_set(&vars, "DEVBOX_SHELL_ENABLED", "1");
 	return shell_become(project, &vars, err);
 }

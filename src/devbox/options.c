@@ -6,7 +6,7 @@
 
 #define USAGE                                                                                      \
 	"usage: dxvm-devbox [enter] shell|run|services|packages [--pure] [-e NAME=VALUE] "         \
-	"[--env-file FILE] [--print-env] [-l] [-c DIR] [--] [WORD]..."
+	"[--env-file FILE] [--print-env[=fish]] [-l] [-c DIR] [--] [WORD]..."
 
 static int read_verb(struct options *options, char ***argv, struct err *err)
 {
@@ -37,6 +37,8 @@ static bool read_flag(struct options *options, const char *word)
 		options->pure = true;
 	else if (strcmp(word, "--print-env") == 0)
 		options->print_env = true;
+	else if (strcmp(word, "--print-env=fish") == 0)
+		options->print_env = options->for_fish = true;
 	else if (strcmp(word, "-l") == 0 || strcmp(word, "--list") == 0)
 		options->list = true;
 	else

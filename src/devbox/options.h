@@ -24,7 +24,7 @@ enum verb {
 struct options {
 	enum verb verb;
 	bool enter; /* prefer devbox, and a plain shell where there is no project */
-	bool pure, print_env, list;
+	bool pure, print_env, for_fish, list;
 	const char *project; /* NULL: found from the current directory */
 	const char *env_file;
 	const char *given[OPTIONS_GIVEN_MAX]; /* NAME=VALUE */

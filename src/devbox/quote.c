@@ -35,15 +35,17 @@ int quote_double(struct buf *buf, const char *text)
 	return quoted(buf, text, "\"", "\\\"");
 }
 
-int quote_exports(struct buf *buf, const struct vars *vars)
+int quote_exports(struct buf *buf, const struct vars *vars, bool for_fish)
 {
+	const char *escaped = for_fish ? "$\"\\" : "$`\"\\";
+
 	for (size_t i = 0; i < vars->count; i++) {
 		const struct var *var = &vars->list[i];
 
 		if (!vars_name_will_do(var->name))
 			continue;
 		if (buf_printf(buf, "export %s=", var->name) < 0 ||
-		    quoted(buf, var->value, "\"", "$`\"\\") < 0 || buf_append(buf, ";\n", 2) < 0)
+		    quoted(buf, var->value, "\"", escaped) < 0 || buf_append(buf, ";\n", 2) < 0)
 			return -1;
 	}
 	return 0;

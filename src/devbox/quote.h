@@ -3,6 +3,8 @@
 #include "base/buf.h"
 #include "devbox/vars.h"
 
+#include <stdbool.h>
+
 /* 'text', taken as it is. */
 int quote_single(struct buf *buf, const char *text);
 
@@ -13,5 +15,6 @@ int quote_single_fish(struct buf *buf, const char *text);
  * `run -- echo '$NAME'` sees the project's NAME. */
 int quote_double(struct buf *buf, const char *text);
 
-/* A line `export NAME="value";` for each variable that a shell can have. */
-int quote_exports(struct buf *buf, const struct vars *vars);
+/* A line `export NAME="value";` for each variable that a shell can have. fish has the word export too,
+ * but no backslash before a backquote. */
+int quote_exports(struct buf *buf, const struct vars *vars, bool for_fish);

@@ -27,7 +27,6 @@
 #define RC_MAX	 ((size_t)8 << 20)
 #define BASH	 "/bin/bash"
 #define POSIX_SH "/bin/sh"
-#define REFRESH	 "eval \"$(dxvm-devbox shell --print-env)\" && hash -r"
 
 enum shell_kind shell_kind(const char *program)
 {
@@ -125,14 +124,39 @@ static void put_aliases(struct rc *rc, const struct project *project)
 	}
 }
 
+/* From any directory, and with any PATH. */
+static char *refresh_words(const struct project *project, enum shell_kind kind)
+{
+	struct err ignored = ERR_INIT;
+	auto_free char *self = path_self(&ignored);
+	struct rc words = {.quote = quote_of(kind)};
+
+	buf_init(&words.buf, RC_MAX);
+	put_quoted(&words, "", self ? self : "dxvm-devbox", " shell --print-env");
+	put_quoted(&words, kind == SHELL_FISH ? "=fish -c " : " -c ", project->root, "");
+	auto_free char *text = words.full ? NULL : buf_take_string(&words.buf);
+	buf_done(&words.buf);
+	if (!text || kind == SHELL_FISH)
+		return take_ptr(&text);
+	return xasprintf("__dxvm_env=\"$(%s)\" && eval \"$__dxvm_env\" && hash -r", text);
+}
+
 static void put_refresh(struct rc *rc, const struct project *project, enum shell_kind kind)
 {
-	if (kind == SHELL_FISH)
-		return; /* its exports are not fish's language */
-	put(rc, "if ! type refresh >/dev/null 2>&1; then\n  export ");
-	put(rc, project->refresh);
-	put_quoted(rc, "=", REFRESH, "\n");
-	put_quoted(rc, "  alias refresh=", REFRESH, "\nfi\n");
+	auto_free char *words = refresh_words(project, kind);
+
+	if (!words) {
+		rc->full = true;
+	} else if (kind == SHELL_FISH) {
+		put(rc, "if not functions -q refresh\n  function refresh\n    ");
+		put(rc, words);
+		put(rc, " | source\n  end\nend\n");
+	} else {
+		put(rc, "if ! type refresh >/dev/null 2>&1; then\n  export ");
+		put(rc, project->refresh);
+		put_quoted(rc, "=", words, "\n");
+		put_quoted(rc, "  alias refresh=", words, "\nfi\n");
+	}
 }
 
 char *shell_rc(const struct project *project, const struct vars *vars, enum shell_kind kind,
@@ -145,7 +169,7 @@ char *shell_rc(const struct project *project, const struct vars *vars, enum shel
 	buf_init(&rc.buf, RC_MAX);
 	put(&rc, first);
 	put_own_rc(&rc, kind, own_rc);
-	rc.full = quote_exports(&rc.buf, vars) < 0 || rc.full;
+	rc.full = quote_exports(&rc.buf, vars, kind == SHELL_FISH) < 0 || rc.full;
 	if (kind == SHELL_FISH)
 		put(&rc, "set fish_history devbox\n");
 	else
@@ -297,6 +321,17 @@ static bool reads_rc(const char *program)
 	return shell_kind(program) == SHELL_FISH || (isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
 }
 
+static char *source_fish(const char *path)
+{
+	struct rc words = {.quote = quote_single_fish};
+
+	buf_init(&words.buf, RC_MAX);
+	put_quoted(&words, ". ", path, "");
+	char *text = buf_take_string(&words.buf);
+	buf_done(&words.buf);
+	return text;
+}
+
 int shell_become(const struct project *project, struct vars *vars, struct err *err)
 {
 	auto_free char *program = xstrdup(user_shell());
@@ -320,7 +355,7 @@ int shell_become(const struct project *project, struct vars *vars, struct err *e
 		vars_set(vars, "ZDOTDIR", start_up.dir);
 		break;
 	case SHELL_FISH:
-		source = xasprintf(". %s", start_up.path);
+		source = source_fish(start_up.path);
 		words[1] = command;
 		words[2] = source;
 		break;

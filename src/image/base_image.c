@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "image/cancel.h"
 #include "image/hash.h"
+#include "image/lock.h"
 #include "image/progress.h"
 #include "image/remove.h"
 
@@ -16,36 +17,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define INPUTS_MAX    ((size_t)1 << 20)
-#define PART	      ".part"
-#define HASH_DIGITS   12
-#define LOCK_RETRY_NS 100000000
-#define UNUSED_S      (30 * 24 * 3600)
-
-/* Waits for the lock in small steps, so that Ctrl-C ends the waiting. */
-static int lock(const char *base, int *ret_lock, struct err *err)
-{
-	const struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
-	auto_free char *name = path_join(base, "lock");
-	bool said = false;
-
-	for (;;) {
-		struct err problem = ERR_INIT;
-
-		if (file_lock(AT_FDCWD, name, false, ret_lock, &problem) == 0)
-			return 0;
-		if (problem.code != ERR_BUSY) {
-			*err = problem;
-			return -1;
-		}
-		if (!said)
-			progress_note("another dxvm is making a base image: waiting for it");
-		said = true;
-		if (cancel_check(err) < 0)
-			return -1;
-		(void)nanosleep(&pause, NULL);
-	}
-}
+#define INPUTS_MAX  ((size_t)1 << 20)
+#define PART	    ".part"
+#define HASH_DIGITS 12
+#define UNUSED_S    (30 * 24 * 3600)
 
 static int is_part(const struct dirent *entry)
 {
@@ -195,8 +170,11 @@ int base_image_open(const struct recipe *recipe, const char *state, int *ret_dir
 		return -1;
 	auto_free char *name = image_name(recipe, &sources, architecture);
 	auto_free char *image = path_join(base, name);
+	auto_free char *lock = path_join(base, "lock");
 	if (access(image, F_OK) < 0) {
-		result = lock(base, &held, err);
+		result =
+		    lock_wait(AT_FDCWD, lock, "another dxvm is making a base image: waiting for it",
+			      &held, err);
 		if (result == 0)
 			result = make(recipe, &sources, state, base, image, err);
 	}

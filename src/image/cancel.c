@@ -1,5 +1,7 @@
 #include "image/cancel.h"
 
+#include "base/signals.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -21,13 +23,12 @@ static void on_signal(int signal)
 int cancel_init(struct err *err)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction before[ARRAY_SIZE(signals)];
 
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_sys(err, "pipe");
-	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-		if (sigaction(signals[i], &action, NULL) < 0)
-			return err_sys(err, "set signal handler");
+	signals_handle(signals, ARRAY_SIZE(signals), &action, before);
 	return 0;
 }
 

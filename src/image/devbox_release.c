@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "image/fetch.h"
 #include "image/hash.h"
+#include "image/lock.h"
 #include "image/progress.h"
 #include "image/unpack.h"
 
@@ -111,7 +112,7 @@ int devbox_release_get(const char *state, struct err *err)
 			       "DXVM_DEVBOX_URL=%s: must be the http or https URL of a directory",
 			       own);
 	if (file_mkdirs(place, 0755, err) < 0 || file_open_dir(AT_FDCWD, place, &dir, err) < 0 ||
-	    file_lock(dir, LOCK, true, &lock, err) < 0)
+	    lock_wait(dir, LOCK, "another dxvm is fetching devbox: waiting for it", &lock, err) < 0)
 		return -1;
 	return get(dir, place, own && *own ? own : URL, archive, err);
 }

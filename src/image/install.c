@@ -64,11 +64,12 @@ static int check_disk(const struct install *install, int data, struct err *err)
 		       install->data);
 }
 
+/* Without the file `guest` there is no VM, until this one is complete. */
 static int put_all(const struct install *install, int base, int data, struct err *err)
 {
 	auto_close int boot = -1;
 
-	if (file_mkdir(data, "boot", 0700, NULL, err) < 0 ||
+	if (file_remove(data, "guest", err) < 0 || file_mkdir(data, "boot", 0700, NULL, err) < 0 ||
 	    file_open_dir(data, "boot", &boot, err) < 0 ||
 	    put(install, base, "kernel", boot, "kernel", 0, err) < 0 ||
 	    put(install, base, "initrd", boot, "initrd", 0, err) < 0)

@@ -278,12 +278,15 @@ static int get(const struct nixos_iso *wish, int state, struct image *ret_image,
 
 static int hash_own(const char *path, char ret_hash[HASH_HEX_SIZE], struct err *err)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
 	struct hash *hash;
 	int result;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ERR_INVALID, "%s is not a regular file", path);
 	progress_stage("reading %s", path);
 	hash = hash_new();
 	result = hash_add_file(hash, fd, path, NULL, err);

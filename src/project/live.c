@@ -9,9 +9,23 @@
 #define LOCK_NAME "lock"
 #define TEXT_MAX  1024
 
+/* In place, as live_write. Nobody is in there any more, and the pid may be another's by now. */
+static void forget_last(int lock)
+{
+	char nobody[TEXT_MAX];
+	ssize_t n = pread(lock, nobody, sizeof(nobody), 0);
+
+	memset(nobody, '\n', sizeof(nobody));
+	if (n > 0)
+		(void)!pwrite(lock, nobody, (size_t)n, 0);
+}
+
 int live_take(int data_dir, int *ret_lock, struct err *err)
 {
-	return file_lock(data_dir, LOCK_NAME, false, ret_lock, err);
+	if (file_lock(data_dir, LOCK_NAME, false, ret_lock, err) < 0)
+		return -1;
+	forget_last(*ret_lock);
+	return 0;
 }
 
 int live_take_stopped(const struct project *project, int data_dir, int *ret_lock, struct err *err)

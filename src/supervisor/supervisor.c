@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/safe_text.h"
 #include "project/data_dir.h"
 #include "project/live.h"
 #include "supervisor/internal.h"
@@ -182,8 +183,12 @@ int supervisor_main(int argc, char **argv)
 	if (!dry)
 		(void)file_set_inherit(LIVE_LOCK_FD, false, &err);
 	status = dry ? dry_run(&s, argv[1], argv[2], &err) : run(&s, argv[1], argv[2], &err);
-	if (status < 0)
-		(void)!write(dry ? STDERR_FILENO : LIVE_READY_FD, err.text, strlen(err.text));
+	if (status < 0 && dry) {
+		auto_free char *text = safe_text(err.text, strlen(err.text), SAFE_TEXT_LINE);
+		(void)fprintf(stderr, "dxvm: %s\n", text);
+	} else if (status < 0) {
+		(void)!write(LIVE_READY_FD, err.text, strlen(err.text));
+	}
 	done(&s);
 	return status < 0 ? err_exit_status(&err) : 0;
 }

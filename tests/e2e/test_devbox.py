@@ -263,6 +263,26 @@ def test_the_users_own_shell_and_start_up_file(environment, shell):
     assert not list(home.glob("dxvm-??????"))
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_refresh_takes_over_what_the_file_says_now(environment, shell):
+    """From any directory, and with any PATH."""
+    program = shutil.which(shell)
+    if not program:
+        pytest.skip(f"{shell} is not installed: `tools/install-deps test` does")
+    environment.environment["SHELL"] = program
+    value = "`b\\`'\""
+    (environment.root / "devbox.json").write_text(json.dumps({"env": {"GREETING": "Hello"}}))
+    child = environment.terminal("shell", columns=200)
+    child.expect_exact("(devbox)")
+    (environment.root / "devbox.json").write_text(json.dumps({"env": {"GREETING": value}}))
+    child.sendline("cd /; PATH=/usr/bin:/bin")
+    child.sendline("refresh")
+    child.sendline("printf 'it is <%s>\\n' \"$GREETING\"; exit 9")
+    child.expect_exact(f"it is <{value}>")
+    child.wait()
+    assert child.exitstatus == 9
+
+
 @pytest.mark.parametrize("where", [None, ".config/zsh"])
 def test_zsh_is_left_with_the_directory_of_the_users_files(environment, where):
     """Also when .zshenv is what names it, as many have it."""

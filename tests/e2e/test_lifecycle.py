@@ -232,6 +232,41 @@ def test_install_does_not_replace_a_vm(project):
     assert project.run("install", "--guest", "fake", "--force").returncode == 0
 
 
+def test_an_install_that_cannot_be_done_leaves_the_vm_that_is_there(project):
+    done = project.run("install", "-f", "--offline")
+    assert done.returncode == 2
+    assert done.stderr == b"dxvm: --release, --iso and --offline are for --guest nixos\n"
+    project.environment["DXVM_DEBIAN_MIRROR"] = "the usual one"
+    done = project.run("install", "-f", "--guest", "debian")
+    assert done.returncode == 125 and b"must be the URI" in done.stderr
+    assert project.run("exec", "true").returncode == 0
+
+
+def test_kill_ends_nobody_but_a_supervisor(project):
+    """The lock keeps its holder's number, which may be another's when somebody else has the lock."""
+    project.run("start")
+    project.stop()
+    bystander = subprocess.Popen(["sleep", "1000"])
+    try:
+        (project.data / "lock").write_text(f"pid {bystander.pid}\nsocket /nowhere\n")
+        asking = project.terminal("rm")
+        asking.expect_exact("[y/N]")
+        done = project.run("kill")
+        assert done.returncode == 125
+        assert done.stderr == b"dxvm: the VM is just being started; try again\n"
+        asking.close()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_an_option_of_another_command_is_refused(project):
+    done = project.run("--guest", "nixos", "start")
+    assert done.returncode == 2
+    assert done.stderr == b"dxvm: --guest is no option of dxvm start\n"
+
+
 def test_install_while_it_runs_is_refused(project):
     project.run("start")
     done = project.run("install", "--guest", "fake", "--force")
@@ -271,7 +306,8 @@ def test_without_a_devbox_json_there_is_a_plain_vm_in_dxvm(dxvm, scratch, clean_
     assert b"make a plain VM here with `dxvm install --guest debian`" in refused.stderr
     made = run("install", "--guest", "fake")
     assert made.returncode == 0
-    assert b"no devbox.json: a plain VM, kept in ./dxvm; nothing is shared with it" in made.stderr
+    assert b"no devbox.json: a plain VM, kept in " in made.stderr
+    assert b"/dxvm; nothing is shared with it" in made.stderr
     try:
         assert run("exec", "echo", "hi").stdout == b"hi\n"
         assert (root / "dxvm" / "guest").is_file()

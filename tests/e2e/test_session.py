@@ -3,6 +3,7 @@ import hashlib
 import os
 import pathlib
 import resource
+import signal
 import subprocess
 import threading
 import time
@@ -181,6 +182,61 @@ def test_a_reader_that_stops_costs_bounded_memory_and_delays_nobody(project):
     came += slow.stdout.read()
     assert slow.wait(30) == 0
     assert came == b"".join(b"%d\n" % number for number in range(1, 3_000_001))
+
+
+@pytest.mark.parametrize("what", ["exec seq 100000", "help", "ls --json", "completion bash"])
+def test_output_that_cannot_be_written_is_an_error(project, what):
+    with open("/dev/full", "wb") as full:
+        with project.popen("-q", *what.split(), stdout=full, stderr=subprocess.PIPE) as process:
+            said = process.stderr.read()
+    assert process.returncode == 125
+    assert said == (b"dxvm: write standard output: No space left on device; make room there and try "
+                    b"again\n")
+
+
+def test_the_command_goes_on_when_its_output_cannot_be_written(project):
+    with open("/dev/full", "wb") as full:
+        process = project.popen("-q", "exec", "sh", "-c", "seq 100000; echo end >reached",
+                                stdout=full, stderr=subprocess.DEVNULL)
+        assert process.wait() == 125
+    assert (project.root / "reached").read_text() == "end\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_descriptors_are_nobody_elses(project, closed):
+    script = f'"{project.dxvm}" -q exec sh -c "echo out; echo err >&2; cat; echo end >ended" {closed}'
+    done = subprocess.run(["bash", "-c", script], cwd=project.root, env=project.environment, timeout=60,
+                          capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == (0 if closed == "<&-" else 125)
+    assert done.stdout == (b"" if ">&- " in closed + " " and not closed.startswith("2") else b"out\n")
+    assert (project.root / "ended").read_text() == "end\n"
+
+
+def test_a_reader_that_goes_ends_the_command_also_where_sigpipe_is_ignored(project):
+    script = f'trap "" PIPE; "{project.dxvm}" -q exec yes | head -n1; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", script], cwd=project.root, env=project.environment, timeout=60,
+                          capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.stdout == b"y\n125\n"
+    assert done.stderr == b"dxvm: write standard output: Broken pipe\n"
+
+
+def test_under_nohup_a_hangup_is_not_for_it(project):
+    process = project.popen("-q", "exec", "sh", "-c", "echo up; read line; echo got $line",
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(b"it\n", timeout=60)[0] == b"got it\n"
+    assert process.returncode == 0
+
+
+def test_once_the_command_has_ended_a_signal_ends_a_client_that_nobody_reads(project):
+    process = project.popen("-q", "exec", "sh", "-c", "seq 100000; echo end >ended",
+                            stdout=subprocess.PIPE)
+    wait_until((project.root / "ended").exists, "the command has ended")
+    wait_until(lambda: (process.send_signal(signal.SIGTERM), process.poll())[1] is not None, "it ends")
+    assert process.returncode == -signal.SIGTERM
+    process.stdout.close()
 
 
 def test_a_background_process_does_not_hold_the_session(project):

@@ -138,6 +138,24 @@ def test_sigterm_ends_a_client_whose_terminal_takes_nothing(project):
     assert child.signalstatus == signal.SIGTERM
 
 
+def test_a_client_that_is_stopped_gives_the_terminal_back_and_takes_it_again(project):
+    script = (r"stty -echo; printf '\033[?1049hup\n'; trap 'echo drawn' WINCH; "
+              "while :; do read line && echo got $line; done")
+    child = project.terminal("-q", "exec", "sh", "-c", script)
+    child.expect_exact("up")
+    before = termios.tcgetattr(child.child_fd)
+    # Of a process group that nobody waits for a stop does nothing: it has a shell above it here.
+    os.kill(child.pid, signal.SIGTSTP)
+    child.expect_exact("\x1b[?1049l")
+    os.kill(child.pid, signal.SIGCONT)
+    child.expect_exact("\x1b[?1049h")
+    child.expect_exact("drawn")
+    wait_until(lambda: termios.tcgetattr(child.child_fd) == before, "the terminal is raw again")
+    child.sendline("text")
+    child.expect_exact("got text")
+    child.close()
+
+
 def test_control_d_ends_the_shell(project):
     child = shell(project)
     child.sendeof()
