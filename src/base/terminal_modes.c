@@ -18,7 +18,10 @@ static const struct mode table[] = {
 };
 #define SYNCHRONIZED 2026	       /* the terminal shows nothing until it is off */
 #define KEYPAD	     ARRAY_SIZE(table) /* ESC = and ESC > : a bit of its own */
-_Static_assert(KEYPAD < 32, "one bit a mode");
+#define OTHER_KEYS   (KEYPAD + 1)
+_Static_assert(OTHER_KEYS < 32, "one bit a mode");
+
+#define MODIFY_OTHER_KEYS 4
 
 enum {
 	GROUND,
@@ -46,18 +49,29 @@ static void apply(struct terminal_modes *modes, bool on)
 	}
 }
 
+static void set_bit(struct terminal_modes *modes, size_t bit, bool on)
+{
+	modes->set = on ? modes->set | 1u << bit : modes->set & ~(1u << bit);
+}
+
 static void in_csi(struct terminal_modes *modes, uint8_t c)
 {
-	if (c == '?') {
-		modes->private_ = true;
+	if (c == '?' || c == '>') {
+		modes->prefix = c;
 	} else if (c >= '0' && c <= '9') {
 		modes->number =
 		    (uint16_t)(modes->number > 6000 ? 6000 : modes->number * 10 + (c - '0'));
 	} else if (c == ';') {
+		modes->of_keys = modes->prefix == '>' && modes->number == MODIFY_OTHER_KEYS;
 		name_mode(modes);
 	} else if (c >= 0x40 && c <= 0x7e) { /* the final byte */
+		bool on = modes->number > 0;
+
+		if (modes->prefix == '>' && c == 'm' &&
+		    (modes->of_keys || modes->number == MODIFY_OTHER_KEYS || !on))
+			set_bit(modes, OTHER_KEYS, modes->of_keys && on);
 		name_mode(modes);
-		if (modes->private_ && (c == 'h' || c == 'l'))
+		if (modes->prefix == '?' && (c == 'h' || c == 'l'))
 			apply(modes, c == 'h');
 		modes->state = GROUND;
 	}
@@ -68,13 +82,14 @@ static void after_esc(struct terminal_modes *modes, uint8_t c)
 	modes->state = GROUND;
 	if (c == '[') {
 		modes->state = IN_CSI;
-		modes->private_ = false;
+		modes->prefix = 0;
+		modes->of_keys = false;
 		modes->number = 0;
 		modes->pending = 0;
 	} else if (c == '=') {
-		modes->set |= 1u << KEYPAD;
+		set_bit(modes, KEYPAD, true);
 	} else if (c == '>') {
-		modes->set &= ~(1u << KEYPAD);
+		set_bit(modes, KEYPAD, false);
 	} else if (c == 'c') { /* full reset */
 		modes->set = 0;
 	}
@@ -139,6 +154,8 @@ size_t terminal_modes_redo(const struct terminal_modes *modes, char out[TERMINAL
 			used = append_mode(out, used, &table[i], false);
 	if (modes->set & 1u << KEYPAD)
 		used = append(out, used, "\033=");
+	if (modes->set & 1u << OTHER_KEYS)
+		used = append(out, used, "\033[>4;2m");
 	return used;
 }
 
@@ -151,6 +168,8 @@ size_t terminal_modes_undo(const struct terminal_modes *modes, char out[TERMINAL
 			used = append_mode(out, used, &table[i], true);
 	if (modes->set & 1u << KEYPAD)
 		used = append(out, used, "\033>");
+	if (modes->set & 1u << OTHER_KEYS)
+		used = append(out, used, "\033[>4m");
 	if (used)
 		used = append(out, used, "\033[0m\r\n");
 	return used;

@@ -6,8 +6,9 @@
  * and so that one that is shown on another terminal finds it as it needs it. Pure.
  *
  * Sequences: ECMA-48 CSI "? Pm h/l" (DEC private modes, as xterm's ctlseqs lists them), ESC = and
- * >.
+ * >, and CSI "> 4 ; Pv m" (modifyOtherKeys: Ctrl-C is another sequence then).
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,8 @@
 struct terminal_modes {
 	uint32_t set; /* bit i: mode i of the table differs from its rest position */
 	uint8_t state;
-	uint8_t private_;
+	uint8_t prefix; /* '?', '>' or none */
+	bool of_keys;	/* its first number is that of modifyOtherKeys */
 	uint16_t number;
 	uint32_t pending; /* modes named in the sequence being read */
 };

@@ -127,7 +127,8 @@ static int run(char **argv, struct err *err)
 		return -1;
 	if (options_flag(&invocation.options, "help")) {
 		char *const topic[] = {(char *)(uintptr_t)invocation.command->name, NULL};
-		bool general = invocation.command == &cmd_shell;
+		bool general =
+		    invocation.command == &cmd_shell && strcmp(argv[index - 1], "shell") != 0;
 
 		invocation.arguments = general ? topic + 1 : topic;
 		invocation.count = general ? 0 : 1;

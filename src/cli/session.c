@@ -10,8 +10,8 @@
  *
  * With a terminal every key goes to the guest, and is read even while the guest takes none, as far
  * as there is room for it: ~. must work when the guest does not. Without, INT, TERM, QUIT and HUP
- * that reach us are sent on to the program, and we wait for what it makes of them; once it has ended
- * they end us.
+ * that reach us are sent on to the program, and we wait for what it makes of them; before it runs,
+ * once it has ended, and when it answers the third with silence they end us.
  *
  * Output that cannot be written is no reason to stop a program in the middle of its work: we say so
  * at the end. Only one that nobody reads any more (EPIPE) ends it, as it would without us.
@@ -36,6 +36,7 @@
 #include <string.h>
 
 #define INPUT_CHUNK	 16384
+#define ASKED_MAX	 3 /* INT or TERM that nothing comes of: this one ends us */
 #define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  detach   ~~  a tilde   ~?  this help\r\n"
 
 enum stream {
@@ -58,6 +59,7 @@ struct session {
 	bool exited;
 	bool left;   /* by ~., or there is no terminal any more */
 	bool taken;  /* by another client */
+	int asked;   /* how often it was told to end since anything was heard of it */
 	uint32_t id; /* what the guest calls it; 0: it cannot be detached, or is not known yet */
 	int status;  /* of our exit, with exited */
 	bool rejected;
@@ -92,6 +94,7 @@ static void on_data(struct mux_channel *channel, uint8_t flags, const uint8_t *b
 {
 	struct session *session = mux_user(channel);
 
+	session->asked = 0;
 	/* Never over the ceiling: the mux holds the guest to the window. */
 	(void)buf_append(
 	    &session->output[flags & PROTO_DATA_STDERR ? STREAM_ERR : STREAM_OUT].bytes, bytes,
@@ -268,6 +271,15 @@ static void handle_terminal_signal(struct session *session, int signum)
 	}
 }
 
+/* Not when it cannot get it, or makes nothing of it: the guest may stand still. */
+static bool wants_signal(struct session *session, int signum)
+{
+	if (!session->channel || !session->accepted || session->exited)
+		return false;
+	session->asked += signum == SIGINT || signum == SIGTERM;
+	return session->asked < ASKED_MAX;
+}
+
 static void handle_signals(struct session *session, int pipe_fd)
 {
 	unsigned char signum;
@@ -277,7 +289,7 @@ static void handle_signals(struct session *session, int pipe_fd)
 			handle_terminal_signal(session, signum);
 		else if (signum == SIGWINCH)
 			continue;
-		else if (session->channel && !session->exited)
+		else if (wants_signal(session, signum))
 			send_signal(session, signum);
 		else
 			session_signals_die(signum);

@@ -2,12 +2,21 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/tree.h"
 #include "project/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* What dxvm puts there, and what a person may have put there for it before an install. */
+static const char *const settings_names[] = {"cpu", "disk", "idle",	"lock",
+					     "mem", "net",  "loglevel", "shares"};
+static const char *const vm_names[] = {".gitignore", "CACHEDIR.TAG", "boot",	   "boot.new",
+				       "bootstrap",  "console",	     "disk.img",   "generation",
+				       "guest",	     "id",	     "installer",  "log",
+				       "orphans",    "saved",	     "share.state"};
 
 /* https://bford.info/cachedir/ : backup programs pass such a directory over. */
 #define CACHEDIR_TAG                                                                               \
@@ -72,6 +81,38 @@ static int give_to_owner(int root, int devbox, struct err *err)
 	return 0;
 }
 
+static bool is_among(const char *const *names, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_part(const char *name)
+{
+	size_t length = strlen(name);
+
+	return length > strlen(FILE_PART) &&
+	       strcmp(name + length - strlen(FILE_PART), FILE_PART) == 0;
+}
+
+static bool is_own(const char *name)
+{
+	return is_part(name) || is_among(settings_names, ARRAY_SIZE(settings_names), name) ||
+	       is_among(vm_names, ARRAY_SIZE(vm_names), name);
+}
+
+static int put_marks(int dir, bool all, struct err *err)
+{
+	if (faccessat(dir, ".gitignore", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    file_write_atomic(dir, ".gitignore", "*\n", 2, 0644, err) < 0)
+		return -1;
+	return all ? file_write_atomic(dir, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
+				       0644, err)
+		   : 0;
+}
+
 /* Makes <root>/.devbox. What is in it is the host's business, not to be committed or backed up. */
 static int make_devbox(const struct project *project, int *ret_fd, struct err *err)
 {
@@ -84,10 +125,7 @@ static int make_devbox(const struct project *project, int *ret_fd, struct err *e
 	if (file_mkdir(root, ".devbox", 0755, &new, err) < 0 ||
 	    file_open_dir(root, ".devbox", &devbox, err) < 0)
 		return -1;
-	if (new && (file_write_atomic(devbox, ".gitignore", "*\n", 2, 0644, err) < 0 ||
-		    file_write_atomic(devbox, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
-				      0644, err) < 0 ||
-		    give_to_owner(root, devbox, err) < 0))
+	if (put_marks(devbox, new, err) < 0 || (new &&give_to_owner(root, devbox, err) < 0))
 		return -1;
 	*ret_fd = take_fd(&devbox);
 	return 0;
@@ -103,21 +141,79 @@ static void advise(struct err *err)
 			      why.text);
 }
 
-int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
+static void close_list(DIR **list)
+{
+	if (*list)
+		(void)closedir(*list);
+}
+
+/* Where it may be anything, there may be anything in it: nothing is put among somebody's files, since
+ * `rm` would have to tell them apart. */
+static int check_strange(const char *path, int dir, struct err *err)
+{
+	CLEANUP(close_list) DIR *list = file_list(dir, ".");
+	const struct dirent *entry;
+
+	if (!list)
+		return err_sys(err, "%s", path);
+	while ((entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    !is_own(entry->d_name))
+			return err_set(err, ERR_EXISTS,
+				       "%s has other files in it (%.60s): a VM is kept in a "
+				       "directory of its own; name another one with --datadir",
+				       path, entry->d_name);
+	return 0;
+}
+
+static bool is_usual(const struct project *project)
 {
 	auto_free char *usual = xasprintf("%s/.devbox/vm", project->root);
 
-	if (strcmp(usual, project->data_dir) != 0) {
-		if (file_mkdirs(project->data_dir, 0700, err) < 0)
-			return -1;
-	} else {
-		auto_close int devbox = -1;
+	return strcmp(usual, project->data_dir) == 0;
+}
 
+int data_dir_make(const struct project *project, int *ret_fd, struct err *err)
+{
+	auto_close int devbox = -1;
+	auto_close int dir = -1;
+
+	if (is_usual(project)) {
 		if (make_devbox(project, &devbox, err) < 0 ||
 		    file_mkdir(devbox, "vm", 0700, NULL, err) < 0) {
 			advise(err);
 			return err_wrap(err, "%s", project->root);
 		}
+		return file_open_dir(AT_FDCWD, project->data_dir, ret_fd, err);
 	}
-	return file_open_dir(AT_FDCWD, project->data_dir, ret_fd, err);
+	if (file_mkdirs(project->data_dir, 0700, err) < 0 ||
+	    file_open_dir(AT_FDCWD, project->data_dir, &dir, err) < 0)
+		return -1;
+	if (!registry_has(project->data_dir, dir) &&
+	    (check_strange(project->data_dir, dir, err) < 0 || put_marks(dir, true, err) < 0))
+		return -1;
+	*ret_fd = take_fd(&dir);
+	return 0;
+}
+
+static int remove_own(int data_dir, struct err *err)
+{
+	CLEANUP(close_list) DIR *list = file_list(data_dir, ".");
+	const struct dirent *entry;
+
+	while (list && (entry = readdir(list)))
+		if (is_own(entry->d_name) && tree_remove(data_dir, entry->d_name, err) < 0)
+			return -1;
+	return list ? 0 : err_sys(err, "read");
+}
+
+int data_dir_remove(const struct project *project, int data_dir, bool *ret_more, struct err *err)
+{
+	*ret_more = false;
+	if (is_usual(project))
+		return tree_remove(AT_FDCWD, project->data_dir, err);
+	if (remove_own(data_dir, err) < 0)
+		return -1;
+	*ret_more = rmdir(project->data_dir) < 0;
+	return 0;
 }

@@ -19,6 +19,10 @@ int data_dir_open(const struct project *project, int *ret_fd, struct identity *r
 /* The same without the question whether it is known: for adopt. */
 int data_dir_open_unknown(const struct project *project, int *ret_fd, struct err *err);
 
-/* Opens it, made if need be: `.devbox` with a .gitignore and a CACHEDIR.TAG when that is new, and
- * `vm` (0700) in it. */
+/* Opens it, made if need be: `.devbox` with a .gitignore, and a CACHEDIR.TAG when that is new, and
+ * `vm` (0700) in it. Elsewhere the directory itself gets these; ERR_EXISTS when there is anything in it
+ * that is not a VM's. */
 int data_dir_make(const struct project *project, int *ret_fd, struct err *err);
+
+/* Removes it with all that is a VM's. *ret_more: it is still there, with files that are somebody's. */
+int data_dir_remove(const struct project *project, int data_dir, bool *ret_more, struct err *err);

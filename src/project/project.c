@@ -65,6 +65,11 @@ static int from_config(const char *config, char **ret_root, struct err *err)
 	} else {
 		char *slash = strrchr(real, '/');
 
+		if (strcmp(slash + 1, CONFIG_NAME) != 0)
+			return err_set(err, ERR_INVALID,
+				       "%s: a project is described by a file named " CONFIG_NAME
+				       ", or named by its directory",
+				       config);
 		slash[slash == real ? 1 : 0] = '\0';
 	}
 	*ret_root = take_ptr(&real);

@@ -103,7 +103,7 @@ static char *default_guest_path(const char *path)
 
 static bool guest_path_will_do(const char *path)
 {
-	return is_plain(path[0] == '~' ? path + 1 : path);
+	return is_plain(path[0] == '~' ? path + 1 : path) && !strchr(path, ':');
 }
 
 /* "PATH[:ro][:GUESTPATH]". */
@@ -124,7 +124,7 @@ static int parse(const char *text, struct share_entry *ret_entry, struct err *er
 	else if (!guest_path_will_do(entry.guest_path))
 		(void)err_set(err, ERR_INVALID,
 			      "\"%.200s\" is no place in the guest; it begins with / or ~/, has no "
-			      "\"..\" in it, and \"ro\" stands before it",
+			      "\"..\" or colon in it, and \"ro\" stands before it",
 			      entry.guest_path);
 	else {
 		*ret_entry = entry;
@@ -245,6 +245,15 @@ static bool take_out(struct share_list *list, const char *path, const char *gues
 	return false;
 }
 
+/* Not every shell makes something of the ~ of share+=~/x. The caller's; NULL: there is no such path. */
+static char *real_path(const char *path)
+{
+	auto_free char *home = strncmp(path, "~/", 2) == 0 ? path_home() : NULL;
+	auto_free char *whole = home ? path_join(home, path + 2) : NULL;
+
+	return realpath(whole ? whole : path, NULL);
+}
+
 /* Adds the line, PATH in it made real, in place of what has that path or this place in the guest. */
 static int put(int data_dir, const struct project *project, const char *text, const char *place,
 	       struct err *err)
@@ -252,7 +261,7 @@ static int put(int data_dir, const struct project *project, const char *text, co
 	auto_share_list struct share_list list = {0};
 	size_t n = strcspn(text, ":");
 	auto_free char *named = xstrndup(text, n);
-	auto_free char *real = realpath(named, NULL);
+	auto_free char *real = real_path(named);
 	auto_free char *line = NULL;
 	struct share_entry entry;
 	auto_close int fd = -1;
@@ -302,7 +311,7 @@ int share_list_remove(int data_dir, const struct project *project, const char *p
 		      struct err *err)
 {
 	auto_share_list struct share_list list = {0};
-	auto_free char *real = realpath(path, NULL);
+	auto_free char *real = real_path(path);
 
 	if (share_list_load(data_dir, project, &list, err) < 0)
 		return -1;

@@ -261,6 +261,47 @@ def test_kill_ends_nobody_but_a_supervisor(project):
         bystander.wait()
 
 
+def test_a_vm_is_not_put_among_somebodys_files_and_rm_leaves_what_is_not_its_own(dxvm, scratch,
+                                                                                 clean_environment):
+    def run(*words):
+        return subprocess.run([dxvm, *words], cwd=scratch, env=clean_environment, capture_output=True,
+                              timeout=60, stdin=subprocess.DEVNULL, check=False)
+    taken = scratch / "dxvm"
+    taken.mkdir()
+    (taken / "main.c").write_text("mine\n")
+    done = run("install", "--guest", "fake")
+    assert done.returncode == 125
+    assert done.stderr.decode() == (
+        f"dxvm: {taken} has other files in it (main.c): a VM is kept in a directory of its own; name "
+        "another one with --datadir\n")
+    own = scratch / "own"
+    own.mkdir()
+    (own / "mem").write_text("512M\n")
+    assert run("--datadir", "own", "install", "--guest", "fake").returncode == 0
+    assert (own / ".gitignore").read_text() == "*\n"
+    (own / "notes").write_text("mine\n")
+    done = run("--datadir", "own", "rm", "-f")
+    assert done.returncode == 0
+    assert done.stderr.decode() == (f"dxvm: the VM is removed; {own} stays: there are other files in "
+                                    "it\n")
+    assert [path.name for path in own.iterdir()] == ["notes"]
+    (own / "notes").unlink()
+    assert run("--datadir", "own", "install", "--guest", "fake").returncode == 0
+    assert run("--datadir", "own", "rm", "-f").returncode == 0
+    assert not own.exists()
+    assert (taken / "main.c").read_text() == "mine\n"
+
+
+def test_a_project_is_named_by_its_devbox_json_or_its_directory(project):
+    other = project.root / "other.json"
+    other.write_text("{}")
+    done = project.run("-c", str(other), "status")
+    assert done.returncode == 125
+    assert done.stderr.decode() == (f"dxvm: {other}: a project is described by a file named devbox.json, "
+                                    "or named by its directory\n")
+    assert project.run("-c", str(project.root / "devbox.json"), "status").returncode == 0
+
+
 def test_an_option_of_another_command_is_refused(project):
     done = project.run("--guest", "nixos", "start")
     assert done.returncode == 2

@@ -239,6 +239,23 @@ def test_once_the_command_has_ended_a_signal_ends_a_client_that_nobody_reads(pro
     process.stdout.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_guest_that_stands_still_does_not_hold_a_client_without_a_terminal(project, number):
+    assert project.run("start").returncode == 0
+    machine = project.processes()[1]
+    process = project.popen("-q", "exec", "sh", "-c", "echo up; sleep 100", stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"up\n"
+    os.kill(machine, signal.SIGSTOP)
+    try:
+        late = project.popen("-q", "exec", "true")
+        wait_until(lambda: (late.send_signal(number), late.poll())[1] is not None, "it ends")
+        wait_until(lambda: (process.send_signal(number), process.poll())[1] is not None, "it ends")
+        assert late.returncode == process.returncode == -number
+    finally:
+        os.kill(machine, signal.SIGCONT)
+        process.stdout.close()
+
+
 def test_a_background_process_does_not_hold_the_session(project):
     done = project.run("exec", "sh", "-c", "sleep 300 & echo $!", timeout=20)
     assert done.returncode == 0

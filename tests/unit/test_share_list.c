@@ -87,6 +87,20 @@ static void what_is_added_is_read_back_and_removed(void)
 	CHECK_INT(err.code, ERR_NOT_FOUND);
 }
 
+static void the_home_directory_may_be_a_tilde(void)
+{
+	auto_place struct place place = place_make();
+	auto_share_list struct share_list list = {0};
+	auto_free char *path = in(&place, "/home/data");
+	struct err err = ERR_INIT;
+
+	CHECK_INT(share_list_add(place.data_dir, &place.project, "~/data:ro", &err), 0);
+	CHECK_INT(share_list_load(place.data_dir, &place.project, &list, &err), 0);
+	CHECK_STR(list.entries[0].path, path);
+	CHECK_INT(share_list_remove(place.data_dir, &place.project, "~/data", &err), 0);
+	CHECK_INT(count(&place), 0);
+}
+
 static void one_that_is_there_is_replaced(void)
 {
 	auto_place struct place place = place_make();
@@ -148,6 +162,7 @@ static void what_isolates_nothing_is_refused(void)
 static void places_in_the_guest_are_checked(void)
 {
 	static const char *const refused[] = {"/further:rw",
+					      "/further:/data:ro",
 					      "/further:ro:",
 					      "/further:",
 					      "/further:relative",
@@ -235,8 +250,8 @@ static void a_link_put_in_the_way_later_is_not_followed(void)
 	CHECK_INT(share_entry_open(&list.entries[0], &fd, &err), -1);
 }
 
-TEST_MAIN(TEST(what_is_added_is_read_back_and_removed), TEST(one_that_is_there_is_replaced),
-	  TEST(what_is_set_at_a_place_replaces_what_is_there),
+TEST_MAIN(TEST(what_is_added_is_read_back_and_removed), TEST(the_home_directory_may_be_a_tilde),
+	  TEST(one_that_is_there_is_replaced), TEST(what_is_set_at_a_place_replaces_what_is_there),
 	  TEST(what_isolates_nothing_is_refused), TEST(places_in_the_guest_are_checked),
 	  TEST(what_is_no_directory_is_refused),
 	  TEST(a_file_edited_wrongly_is_an_error_with_its_line), TEST(there_is_a_limit),

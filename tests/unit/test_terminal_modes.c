@@ -40,6 +40,15 @@ static void another_terminal_is_brought_to_the_same_place(void)
 	CHECK_STR(redo, "\033[?1049h\033[?25l\033=");
 }
 
+static void keys_are_what_they_were(void)
+{
+	CHECK_STR(undo_after("\033[>4;2m", 100), "\033[>4m\033[0m\r\n");
+	CHECK_STR(undo_after("\033[>4;2m\033[>4;m", 1), "");
+	CHECK_STR(undo_after("\033[>4;2m\033[>4m", 100), "");
+	CHECK_STR(undo_after("\033[>4;2m\033[>1;2m\033[4m", 100), "\033[>4m\033[0m\r\n");
+	CHECK_STR(undo_after("\033[>1;2m\033[4;2m\033[>4;2n", 100), "");
+}
+
 static void several_modes_in_one_sequence_count(void)
 {
 	CHECK_STR(undo_after("\033[?1000;1006h", 100), "\033[?1000l\033[?1006l\033[0m\r\n");
@@ -70,6 +79,6 @@ static void all_modes_at_once_fit(void)
 
 TEST_MAIN(TEST(a_session_that_changed_nothing_prints_nothing),
 	  TEST(what_vim_turns_on_is_turned_off),
-	  TEST(another_terminal_is_brought_to_the_same_place),
+	  TEST(another_terminal_is_brought_to_the_same_place), TEST(keys_are_what_they_were),
 	  TEST(several_modes_in_one_sequence_count), TEST(a_full_reset_clears_all),
 	  TEST(junk_does_not_confuse_it), TEST(all_modes_at_once_fit))

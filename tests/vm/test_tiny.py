@@ -75,7 +75,7 @@ def test_the_project_is_shared_both_ways_with_the_users_ids(tiny):
 
 
 def test_the_vms_own_files_are_out_of_reach(tiny):
-    assert guest(tiny, "ls -A .devbox") == ""
+    assert guest(tiny, "ls -A .devbox; cat .devbox/.gitignore") == ".gitignore\n*"
     guest(tiny, "mkdir .devbox/vm 2>/dev/null; echo x >.devbox/mine; cat .devbox/mine")
     assert not (tiny.root / ".devbox" / "mine").exists()
     assert (tiny.data / "guest").read_text() == "tiny\n"
