@@ -106,6 +106,23 @@ static bool guest_path_will_do(const char *path)
 	return is_plain(path[0] == '~' ? path + 1 : path) && !strchr(path, ':');
 }
 
+/* Without what lies there the guest is none any more; and what the kernel makes cannot be covered. */
+static bool covers_system(const char *guest_path)
+{
+	static const char *const whole[] = {
+	    "/bin", "/boot", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32",
+	    "/nix", "/root", "/run", "/sbin", "/tmp", "/usr",	"/var",	  "/var/lib"};
+	static const char *const all[] = {"/dev", "/proc", "/sys"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+		if (strcmp(guest_path, whole[i]) == 0)
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (lies_in(guest_path, all[i]))
+			return true;
+	return false;
+}
+
 /* "PATH[:ro][:GUESTPATH]". */
 static int parse(const char *text, struct share_entry *ret_entry, struct err *err)
 {
@@ -126,6 +143,12 @@ static int parse(const char *text, struct share_entry *ret_entry, struct err *er
 			      "\"%.200s\" is no place in the guest; it begins with / or ~/, has no "
 			      "\"..\" or colon in it, and \"ro\" stands before it",
 			      entry.guest_path);
+	else if (covers_system(entry.guest_path))
+		(void)err_set(
+		    err, ERR_INVALID,
+		    "at %.200s the guest has files of its own that it needs: name another "
+		    "place, as in %.200s:~/other",
+		    entry.guest_path, entry.path);
 	else {
 		*ret_entry = entry;
 		return 0;

@@ -163,6 +163,9 @@ static void places_in_the_guest_are_checked(void)
 {
 	static const char *const refused[] = {"/further:rw",
 					      "/further:/data:ro",
+					      "/further:/etc",
+					      "/further:/home",
+					      "/further:/proc/x",
 					      "/further:ro:",
 					      "/further:",
 					      "/further:relative",
@@ -182,6 +185,7 @@ static void places_in_the_guest_are_checked(void)
 	CHECK_INT(add(&place, "/home/data:~/x", &err), -1);
 	CHECK_INT(add(&place, "/home/data:~/x/y", &err), -1);
 	CHECK_INT(add(&place, "/home/data:~/xy", &err), 0);
+	CHECK_INT(add(&place, "/home/data:/etc/xy", &err), 0);
 }
 
 static void what_is_no_directory_is_refused(void)
