@@ -63,6 +63,10 @@ static void on_hello(void *ctx, const struct mux_hello *hello)
 	/* The guest sets its clock by this: what it was when the machine started is seconds old. */
 	configure.time_ns = wall_clock_ns();
 	agent->ready = false;
+	/* An agent that was restarted knows nothing of what it was asked. */
+	if (agent->quiescing)
+		agent->events->not_at_rest(agent->ctx);
+	agent->quiescing = false;
 	agent->events->hello(agent->ctx, hello);
 	if (agent->resumed) {
 		agent->resumed = false;

@@ -19,7 +19,8 @@ struct agent_link_events {
 	/* Asked to come to rest, it has (failure NULL), or says why not all is on its disk. Nothing
 	 * is sent or heard on this link any more. */
 	void (*at_rest)(void *ctx, const char *failure);
-	void (*stopped)(void *ctx); /* shut down: it will power off now */
+	void (*not_at_rest)(void *ctx); /* or it was restarted instead; `hello` follows */
+	void (*stopped)(void *ctx);	/* shut down: it will power off now */
 	void (*activity)(void *ctx, uint64_t cpu_us);
 	/* The link is of no more use; broken: the guest broke the protocol. */
 	void (*lost)(void *ctx, bool broken, const char *why);

@@ -244,6 +244,21 @@ static void on_hello_limit(uv_timer_t *timer)
 			  "it got");
 }
 
+/* It is set up anew, as at a boot. */
+static void on_not_at_rest(void *ctx)
+{
+	static const char text[] =
+	    "the VM was not suspended: the guest's agent was restarted meanwhile; try it again";
+	struct supervisor *s = ctx;
+
+	if (s->state != STATE_SUSPENDING)
+		return;
+	log_warn("suspend", "%s", text);
+	idle_put_off(s);
+	control_suspend_failed(s->control, text);
+	supervisor_set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
+}
+
 static void on_share_failed(void *ctx, const char *text)
 {
 	struct supervisor *s = ctx;
@@ -262,6 +277,7 @@ static const struct agent_link_events agent_link_events = {
     .ready = on_ready,
     .refused = on_refused,
     .at_rest = on_at_rest,
+    .not_at_rest = on_not_at_rest,
     .stopped = on_stopped,
     .activity = idle_activity,
     .lost = on_agent_lost,

@@ -7,11 +7,12 @@
  * agent restarted as a service) sends PROTO_RESYNC_RUN zeros and HELLO. The other one
  * (mux_allow_resync) was reading either a header, which the zeros spoil or leave as it was; or a
  * payload, which the zeros complete and which then ends in 0 instead of PROTO_FRAME_END; or
- * nothing. Each way it notices, drops that frame, closes all channels as lost, skips zeros up to
- * HELLO and answers with a run and a HELLO of its own, behind the frame it was sending. The
- * restarted side in turn hunts: it drops everything until a whole run, which no frames can contain,
- * is followed by a HELLO that answers its own. The field `answers` (the uptime in the HELLO
- * answered) keeps an answer to an earlier restart, still in the pipe, from being taken for it.
+ * nothing. Each way it notices, drops that frame, closes all channels as lost, forgets a GOAWAY of
+ * its own, skips zeros up to HELLO and answers with a run and a HELLO of its own, behind the frame
+ * it was sending. The restarted side in turn hunts: it drops everything until a whole run, which no
+ * frames can contain, is followed by a HELLO that answers its own. The field `answers` (the uptime
+ * in the HELLO answered) keeps an answer to an earlier restart, still in the pipe, from being taken
+ * for it.
  */
 #include "wire/mux_internal.h"
 
@@ -188,6 +189,7 @@ static int lost_place(struct mux *mux, uint8_t last, struct err *err)
 		lose_channels(mux);
 		mux_output_drop(mux);
 		mux->state = MUX_NEW;
+		mux->goaway_left = false;
 		mux->last_ours = 0;
 		mux->last_theirs = 0;
 	}

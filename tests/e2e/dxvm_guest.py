@@ -63,9 +63,10 @@ class Guest:
         self.hold("hello")
         lowest, highest = self.settings.get("versions", (1, 1))
         self.uptime = random.getrandbits(40) | 1
+        self.nonce = os.urandom(16)
         self.peer.send_raw(hello(lowest, highest, uptime=self.uptime, answers=answers,
                                  program=self.settings.get("program", "guest.py"),
-                                 nonce=os.urandom(16)))
+                                 nonce=self.nonce))
 
     def serve(self):
         self.greet()
@@ -123,7 +124,11 @@ class Guest:
     def restart(self, channel):
         """Stops inside a frame and begins anew, as an agent does that was restarted."""
         self.send(DATA, channel, b"before\n")
-        self.peer.send_raw(frame(DATA, channel, b"x" * 1000)[:500] + RESYNC_RUN[:16409])
+        self.peer.send_raw(frame(DATA, channel, b"x" * 1000)[:500])
+        self.begin_anew()
+
+    def begin_anew(self):
+        self.peer.send_raw(RESYNC_RUN[:16409])
         self.descriptions.clear()
         self.greet()
         while True:

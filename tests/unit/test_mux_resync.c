@@ -155,6 +155,25 @@ static void a_frame_that_was_begun_is_finished_before_the_answer(void)
 	CHECK_STR(rig_output(rig), "DATA 2 'begun'; ZEROS 16409; HELLO");
 }
 
+/* Before a suspend the host says GOAWAY; the agent that is restarted then is to be set up anew. */
+static void a_host_that_said_goaway_speaks_again_after_a_restart(void)
+{
+	struct rig rig_ auto_rig;
+	struct rig *rig = &rig_;
+	auto_buf struct buf stream;
+
+	buf_init(&stream, 1u << 20);
+	rig_init(rig, MUX_HOST);
+	mux_allow_resync(rig->mux);
+	mux_goaway(rig->mux, PROTO_OK, "to be suspended");
+	CHECK_STR(rig_output(rig), "GOAWAY 0 to be suspended");
+	zeros_append(&stream, PROTO_RESYNC_RUN);
+	hello_append(&stream, 1, 1, 77, 0, "again");
+	CHECK_INT(feed(rig, &stream), 0);
+	CHECK_INT(mux_request(rig->mux, 1, PROTO_CONFIGURE, "new", 3), 0);
+	CHECK_STR(rig_output(rig), "ZEROS 16409; HELLO; REQUEST 1 32 'new'");
+}
+
 static void many_restarts_without_reading_cost_no_memory(void)
 {
 	struct rig rig_ auto_rig;
@@ -352,6 +371,7 @@ TEST_MAIN(TEST(a_peer_that_restarts_inside_a_frame_never_has_it_delivered),
 	  TEST(a_run_is_a_violation_where_no_restart_is_expected),
 	  TEST(what_is_no_run_and_hello_is_a_violation),
 	  TEST(a_frame_that_was_begun_is_finished_before_the_answer),
+	  TEST(a_host_that_said_goaway_speaks_again_after_a_restart),
 	  TEST(many_restarts_without_reading_cost_no_memory),
 	  TEST(a_side_that_restarted_drops_all_before_the_answer_to_its_own_hello),
 	  TEST(a_link_survives_restarts_at_every_moment),
