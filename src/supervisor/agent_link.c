@@ -27,6 +27,7 @@ struct agent_link {
 	bool ready;
 	bool resumed; /* the next HELLO is that of an agent which goes on */
 	bool quiescing;
+	bool asking;	    /* for activity, without an answer yet */
 	char *rest_failure; /* what its answer was, if it was no */
 };
 
@@ -67,6 +68,7 @@ static void on_hello(void *ctx, const struct mux_hello *hello)
 	if (agent->quiescing)
 		agent->events->not_at_rest(agent->ctx);
 	agent->quiescing = false;
+	agent->asking = false;
 	agent->events->hello(agent->ctx, hello);
 	if (agent->resumed) {
 		agent->resumed = false;
@@ -97,9 +99,12 @@ static void on_reply(void *ctx, uint32_t id, uint32_t code, const uint8_t *paylo
 	} else if (id == REQUEST_QUIESCE && code != PROTO_OK) {
 		free(agent->rest_failure);
 		agent->rest_failure = xstrndup((const char *)payload, length);
-	} else if (id == REQUEST_ACTIVITY && code == PROTO_OK) {
+	} else if (id == REQUEST_ACTIVITY) {
 		struct msg_reader reader;
 
+		agent->asking = false;
+		if (code != PROTO_OK)
+			return;
 		msg_read_from(&reader, payload, length);
 		agent->events->activity(agent->ctx, msg_read_u64(&reader));
 	}
@@ -178,7 +183,9 @@ bool agent_link_ask_activity(struct agent_link *agent)
 {
 	struct mux *mux = agent_link_mux(agent);
 
-	return mux && mux_request(mux, REQUEST_ACTIVITY, PROTO_ACTIVITY, NULL, 0) == 0;
+	if (mux && !agent->asking)
+		agent->asking = mux_request(mux, REQUEST_ACTIVITY, PROTO_ACTIVITY, NULL, 0) == 0;
+	return mux && agent->asking;
 }
 
 struct mux *agent_link_mux(struct agent_link *agent)

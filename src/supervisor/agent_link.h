@@ -43,7 +43,9 @@ bool agent_link_quiesce(struct agent_link *agent);
  * Not from inside an event. */
 int agent_link_release(struct agent_link *agent);
 
-/* Asks for the CPU time that sessions have used; `activity` is the answer. */
+/* Asks for the CPU time that sessions have used; `activity` is the answer. While there is none yet
+ * it does not ask again: a guest that stands still would find the questions of hours, and nothing
+ * else could be asked behind them. */
 bool agent_link_ask_activity(struct agent_link *agent);
 
 /* Asks the guest to end its sessions, sync and power off. False when it cannot be asked. */

@@ -2,7 +2,8 @@
  * Theory of operation. A few times in the period that is set it is looked whether anybody is
  * connected; if not, the agent is asked how much CPU time the guest's sessions have used. Listening
  * sockets, open files and programs that wait do not count: they sleep with their VM. A program that
- * computes does. While it is kept (`dxvm keep`) nobody is asked.
+ * computes does. While it is kept (`dxvm keep`), or stands still because the host's disk is full,
+ * nobody is asked.
  */
 #include "supervisor/internal.h"
 
@@ -23,7 +24,8 @@ static uint64_t limit_ms(const struct supervisor *s)
 /* Whatever its sessions do. */
 static bool is_used(const struct supervisor *s)
 {
-	return s->state != STATE_READY || s->idle.kept || control_client_count(s->control) > 0;
+	return s->state != STATE_READY || s->idle.kept || lifecycle_paused(s) ||
+	       control_client_count(s->control) > 0;
 }
 
 static void in_use(struct supervisor *s)

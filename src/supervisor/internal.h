@@ -94,7 +94,7 @@ struct supervisor {
 	uv_timer_t limit; /* of the state we are in */
 	uv_signal_t signals[3];
 	uint64_t started_ms; /* loop time */
-	uint64_t ready_ms;
+	uint64_t ready_ms;   /* when this machine's guest was first ready; 0: it was not yet */
 	struct suspend suspend;
 	struct idle idle;
 	uint8_t boot_nonce[16]; /* of the agent's HELLO */

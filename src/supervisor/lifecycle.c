@@ -96,9 +96,11 @@ static void on_limit_kill(uv_timer_t *timer)
 		s->vm->ops->kill(s->vm);
 }
 
-static void on_limit_power(uv_timer_t *timer)
+static void on_limit_power(uv_timer_t *timer);
+
+/* While it stands still it cannot end, and what it has not written yet is worth waiting for. */
+static void press_power(struct supervisor *s, const char *why, uint64_t limit_ms)
 {
-	struct supervisor *s = timer->data;
 	const char *paused = lifecycle_paused(s);
 
 	if (paused) {
@@ -108,9 +110,15 @@ static void on_limit_power(uv_timer_t *timer)
 		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
 		return;
 	}
-	on_notice(s, "the guest has not stopped in 20 s; pressing its power button");
+	on_notice(s, why);
 	s->vm->ops->power_button(s->vm);
-	supervisor_set_limit(s, POWER_LIMIT_MS, on_limit_kill);
+	supervisor_set_limit(s, limit_ms, on_limit_kill);
+}
+
+static void on_limit_power(uv_timer_t *timer)
+{
+	press_power(timer->data, "the guest has not stopped in 20 s; pressing its power button",
+		    POWER_LIMIT_MS);
 }
 
 void lifecycle_stop(struct supervisor *s)
@@ -128,6 +136,9 @@ void lifecycle_stop(struct supervisor *s)
 	control_leaving(s->control, "the VM is being stopped");
 	if (asked)
 		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
+	else if (s->vm && s->ready_ms) /* its agent is being restarted, or does not read */
+		press_power(s, "the guest's agent cannot be asked; pressing the power button",
+			    SHUTDOWN_LIMIT_MS);
 	else if (s->vm)
 		s->vm->ops->kill(s->vm); /* still booting: nobody in it to ask */
 	else
@@ -373,6 +384,7 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	struct machine *m = &s->machine;
 	bool resuming;
 
+	s->ready_ms = 0;
 	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, s->previous,
 			    resume_look(s), err) < 0)
 		return -1;

@@ -9,7 +9,7 @@ Put in the agent's place (install()), it does what the words of a session ask fo
 
 and what the file `guest.json` in the project says about itself: "program", "versions" [min, max],
 "refuse" (the answer to CONFIGURE), "hold" (a step, STEPS, in which it waits: it makes the file `held` in the
-project and goes on when there is a file `go`).
+project and goes on when there is a file `go`). Whoever presses its power button finds the file `pressed`.
 """
 import json
 import os
@@ -26,8 +26,9 @@ from dxvm_peer import (ACCEPT, CLOSE, CONFIGURE, CREDIT, DATA, EOF, EXIT, FAILED
                        Peer, frame, hello, string)
 
 
-# In the life of a guest: before its HELLO, with CONFIGURE, an OPEN or SHUTDOWN received, before its end.
-STEPS = ["hello", "configure", "session", "shutdown", "end"]
+# In the life of a guest: before its HELLO, with CONFIGURE, an OPEN or SHUTDOWN received, before its end; with
+# CONFIGURE received after a restart.
+STEPS = ["hello", "configure", "session", "shutdown", "end", "reconfigure"]
 
 
 def install(project, folder, **settings):
@@ -47,6 +48,7 @@ class Guest:
         self.peer = Peer(sock, timeout=300)
         self.settings = settings
         self.descriptions = {}
+        self.restarted = False
         self.serve()
 
     def send(self, *what, **more):
@@ -84,7 +86,7 @@ class Guest:
 
     def answer(self, fields):
         number, what = fields.number(4), fields.number(2)
-        self.hold({CONFIGURE: "configure", SHUTDOWN: "shutdown"}.get(what))
+        self.hold({CONFIGURE: "reconfigure" if self.restarted else "configure", SHUTDOWN: "shutdown"}.get(what))
         refusal = self.settings.get("refuse") if what == CONFIGURE else None
         self.send(REPLY, 0, struct.pack(">II", number, FAILED if refusal else OK)
                   + (refusal or "").encode())
@@ -128,6 +130,7 @@ class Guest:
         self.begin_anew()
 
     def begin_anew(self):
+        self.restarted = True
         self.peer.send_raw(RESYNC_RUN[:16409])
         self.descriptions.clear()
         self.greet()
@@ -144,11 +147,17 @@ class Guest:
                 return
 
 
+def on_power_button(_number, _frame):
+    pathlib.Path("pressed").touch()
+    sys.exit(0)
+
+
 def main(arguments):
     descriptor = int(arguments[arguments.index("--link-fd") + 1])
     project = pathlib.Path(arguments[arguments.index("--project") + 1])
     os.chdir(project)
     settings = json.loads((project / "guest.json").read_text())
+    signal.signal(signal.SIGTERM, on_power_button)
     try:
         Guest(socket.socket(fileno=descriptor), settings)
     except (Closed, ConnectionError):

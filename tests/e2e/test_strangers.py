@@ -111,6 +111,16 @@ def test_an_agent_that_is_restarted_inside_a_frame_is_taken_up_again(project, gu
         assert project.run("exec", "restart").stdout == b"before\n"
 
 
+def test_a_stop_while_the_agent_restarts_presses_the_power_button(project, guest):
+    assert guest(hold="reconfigure").returncode == 0
+    assert project.run("exec", "restart").stdout == b"before\n"
+    wait_until(lambda: (project.root / "held").exists(), "the new agent is being set up")
+    done = project.run("stop")
+    assert done.returncode == 0
+    assert b"the guest's agent cannot be asked; pressing the power button" in done.stderr
+    assert (project.root / "pressed").exists()
+
+
 def test_an_agent_that_breaks_the_protocol_ends_its_vm_with_a_reason(project, guest):
     assert guest().returncode == 0
     done = project.run("exec", "violate")
