@@ -266,6 +266,8 @@ int client_dial(const char *path, pid_t pid, struct client **ret_client, struct 
 	client = client_new(take_fd(&fd), pid);
 	if (shake_hands(client, err) < 0)
 		return -1;
+	if (client->goaway_code == PROTO_NO_RESOURCES)
+		return err_set(err, ERR_BUSY, "%s", client->goaway);
 	*ret_client = take_ptr(&client);
 	return 0;
 }

@@ -18,7 +18,7 @@ struct progress;
 
 /* Connects to the socket of the supervisor of that pid and waits for its HELLO. A supervisor that is
  * leaving closes before that: an error like any other, look again. One that says nothing: err->sys is
- * ETIMEDOUT. */
+ * ETIMEDOUT. One that has no room for another client: ERR_BUSY, and it says so. */
 int client_dial(const char *path, pid_t pid, struct client **ret_client, struct err *err);
 void client_close(struct client *client);
 

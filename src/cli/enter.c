@@ -44,9 +44,12 @@ static int lock_or_connect(const struct project *project, int data_dir, int *ret
 			return 0;
 		if (err->code != ERR_BUSY)
 			return err_wrap(err, "%s", project->data_dir);
-		if (live_read(data_dir, &live, err) == 0 && live.socket &&
-		    client_dial(live.socket, live.pid, ret_client, err) == 0)
-			return 0;
+		if (live_read(data_dir, &live, err) == 0 && live.socket) {
+			if (client_dial(live.socket, live.pid, ret_client, err) == 0)
+				return 0;
+			if (err->code == ERR_BUSY) /* no room for one more */
+				return -1;
+		}
 		/* It answers, and will not understand us later either. */
 		if (err->code == ERR_PROTOCOL)
 			return err_wrap(err,

@@ -190,7 +190,7 @@ static void on_down(void *ctx, enum link_end end, const char *why)
 	check_drained(control);
 }
 
-static void add_client(struct control *control, int fd)
+static struct client *add_client(struct control *control, int fd)
 {
 	struct client *client = xcalloc(1, sizeof(*client));
 	struct mux *mux = mux_new(MUX_GUEST, &client_events, client);
@@ -202,19 +202,34 @@ static void add_client(struct control *control, int fd)
 	control->client_count++;
 	client->io = link_new(control->loop, fd, mux, on_down, client);
 	log_debug("control", "a client came; %zu are here", control->client_count);
+	return client;
+}
+
+/* One that was just closed would take us for a supervisor that leaves, and come again. */
+static void send_away(struct client *client)
+{
+	auto_free char *text = xasprintf(
+	    "the VM has no room for one more `dxvm`: %d are connected to it; end one of them first",
+	    CLIENTS_MAX);
+
+	log_warn("control", "sent a client away: %d are connected", CLIENTS_MAX);
+	mux_goaway(link_mux(client->io), PROTO_NO_RESOURCES, text);
+	link_finish(client->io);
 }
 
 static void on_connected(void *ctx, int connection)
 {
 	struct control *control = ctx;
 	auto_close int fd = connection;
+	bool full = control->client_count >= CLIENTS_MAX;
 
-	if (!peer_is_us(fd))
+	if (!peer_is_us(fd)) {
 		log_warn("control", "refused a connection of another user");
-	else if (control->client_count >= CLIENTS_MAX)
-		log_warn("control", "refused a connection: %d clients are connected", CLIENTS_MAX);
-	else
-		add_client(control, take_fd(&fd));
+		return;
+	}
+	struct client *client = add_client(control, take_fd(&fd));
+	if (full)
+		send_away(client);
 }
 
 static int on_moved(void *ctx, const char *path, struct err *err)

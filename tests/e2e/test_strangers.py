@@ -1,6 +1,8 @@
 """Peers of other versions, guests that restart or lie, and what their texts may do to a terminal."""
+import contextlib
 import fcntl
 import os
+import pathlib
 import socket
 import threading
 import time
@@ -119,6 +121,22 @@ def test_a_stop_while_the_agent_restarts_presses_the_power_button(project, guest
     assert done.returncode == 0
     assert b"the guest's agent cannot be asked; pressing the power button" in done.stderr
     assert (project.root / "pressed").exists()
+
+
+def test_one_client_more_than_there_is_room_for_is_told_so_at_once(project):
+    assert project.run("start").returncode == 0
+    path = next(path for path in pathlib.Path(project.environment["XDG_RUNTIME_DIR"]).rglob("*.sock"))
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(path))
+            Peer(sock).handshake()
+        for words in (["exec", "true"], ["stop"]):
+            done = project.run(*words, timeout=20)
+            assert (done.returncode, done.stderr) == (
+                125, b"dxvm: the VM has no room for one more `dxvm`: 64 are connected to it; end one of them first\n")
+    wait_until(lambda: project.run("exec", "true").returncode == 0, "there is room again")
+    assert project.run("logs").stdout.count(b"sent a client away") == 2
 
 
 def test_an_agent_that_breaks_the_protocol_ends_its_vm_with_a_reason(project, guest):
