@@ -4,11 +4,16 @@
  */
 #include "base/err.h"
 
+#include <stdbool.h>
+
 /* "a/b"; a slash is put between only where there is none, and "" is here: "" and "b" are "b". */
 char *path_join(const char *dir, const char *name);
 
 /* The last component of a path without trailing slashes ("/" for the root); points into path. */
 const char *path_base(const char *path);
+
+/* Whether `inner` is `outer` or lies in it, by their names. */
+bool path_lies_in(const char *inner, const char *outer);
 
 /* $XDG_STATE_HOME/devbox/vm, else ~/.local/state/devbox/vm: what projects share (base images, ISOs,
  * the registry). Relative values of XDG variables are ignored (XDG base directory specification).

@@ -76,22 +76,32 @@ static int from_config(const char *config, char **ret_root, struct err *err)
 	return 0;
 }
 
-/* A VM that shares all of somebody's files isolates nothing. */
+/* A VM that shares all of somebody's files, or what other VMs are made of, isolates nothing. */
 static int refuse_too_much(const char *root, struct err *err)
 {
+	struct err ignored = ERR_INIT;
 	auto_free char *home = path_home();
 	auto_free char *real_home = home ? realpath(home, NULL) : NULL;
+	auto_free char *state = path_state_dir(&ignored);
+	auto_free char *real_state = state ? realpath(state, NULL) : NULL;
 
 	if (strcmp(root, "/") == 0)
 		return err_set(
 		    err, ERR_INVALID,
 		    "the project is the root directory: sharing all of this machine with a "
 		    "VM is refused; move devbox.json into a directory of its own");
-	if (real_home && strcmp(root, real_home) == 0)
+	if (real_home && path_lies_in(real_home, root))
 		return err_set(
 		    err, ERR_INVALID,
-		    "the project is your home directory: sharing your keys and settings with "
-		    "a VM is refused; move devbox.json into a directory of its own");
+		    "the project is %.200s, which %s your home directory: sharing your keys and "
+		    "settings with a VM is refused; move devbox.json into a directory of its own",
+		    root, strcmp(root, real_home) == 0 ? "is" : "holds");
+	if (real_state && (path_lies_in(real_state, root) || path_lies_in(root, real_state)))
+		return err_set(
+		    err, ERR_INVALID,
+		    "the project is %.200s, which holds or lies in %.200s: sharing the files that "
+		    "VMs are made of is refused; move devbox.json into a directory of its own",
+		    root, real_state);
 	return 0;
 }
 

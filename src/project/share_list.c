@@ -57,23 +57,13 @@ static bool is_plain(const char *path)
 	return true;
 }
 
-/* Whether `inner` is `outer` or lies in it. */
-static bool lies_in(const char *inner, const char *outer)
-{
-	size_t n = strlen(outer);
-
-	if (strcmp(outer, "/") == 0)
-		return true;
-	return strncmp(inner, outer, n) == 0 && (inner[n] == '/' || inner[n] == '\0');
-}
-
 static int refuse_own(const char *path, const char *own, bool also_inside, const char *what,
 		      struct err *err)
 {
 	auto_free char *real = own ? realpath(own, NULL) : NULL;
 	const char *place = real ? real : own;
 
-	if (place && (lies_in(place, path) || (also_inside && lies_in(path, place))))
+	if (place && (path_lies_in(place, path) || (also_inside && path_lies_in(path, place))))
 		return err_set(err, ERR_INVALID,
 			       "%.200s has %s (%.200s) in it or lies there: sharing that with a VM "
 			       "is refused",
@@ -91,7 +81,7 @@ static int refuse_too_much(const char *path, const struct project *project, stru
 	    refuse_own(path, state, true, "the files that VMs are made of", err) < 0 ||
 	    refuse_own(path, runtime, true, "dxvm's sockets", err) < 0)
 		return -1;
-	if (lies_in(path, project->data_dir))
+	if (path_lies_in(path, project->data_dir))
 		return refuse_own(path, project->data_dir, true, "the VM's own files", err);
 	return 0;
 }
@@ -159,7 +149,7 @@ static int parse(const char *text, struct share_entry *ret_entry, struct err *er
 
 static bool same_place(const char *a, const char *b)
 {
-	return lies_in(a, b) || lies_in(b, a);
+	return path_lies_in(a, b) || path_lies_in(b, a);
 }
 
 /* Takes the entry over, also on failure. */

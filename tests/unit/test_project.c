@@ -75,6 +75,48 @@ static void home_and_root_are_not_shared(void)
 	CHECK_INT(err.code, ERR_INVALID);
 }
 
+/* Where a devbox.json in a directory of theirs would lead to. */
+static void check_refused_with(const char *home, const char *state, const char *words)
+{
+	struct project project = {0};
+	struct err err = ERR_INIT;
+
+	CHECK_INT(setenv("HOME", home, 1), 0);
+	CHECK_INT(setenv("XDG_STATE_HOME", state, 1), 0);
+	CHECK_INT(project_find(NULL, NULL, &project, &err), -1);
+	CHECK_INT(err.code, ERR_INVALID);
+	CHECK(strstr(err.text, words) != NULL);
+	(void)unsetenv("XDG_STATE_HOME");
+}
+
+static void what_holds_a_home_or_the_files_of_vms_is_not_shared(void)
+{
+	auto_temp_dir struct temp_dir dir = stand_in("home");
+	auto_temp_dir struct temp_dir other = temp_dir_make();
+	auto_free char *home = xasprintf("%s/home", dir.path);
+	auto_free char *beside = xasprintf("%s/hom", dir.path);
+	auto_free char *state = xasprintf("%s/devbox/vm", dir.path);
+	auto_free char *inside = xasprintf("%s/p", state);
+	auto_project struct project project = {0};
+	struct err err = ERR_INIT;
+
+	temp_dir_put_text(&dir, "devbox.json", "{}");
+	CHECK_INT(mkdirat(dir.fd, "devbox", 0755), 0);
+	CHECK_INT(mkdirat(dir.fd, "devbox/vm", 0755), 0);
+	CHECK_INT(mkdirat(dir.fd, "devbox/vm/p", 0755), 0);
+	temp_dir_put_text(&dir, "devbox/vm/p/devbox.json", "{}");
+	check_refused_with(home, other.path, "which holds your home directory");
+	check_refused_with(other.path, dir.path, "the files that VMs are made of");
+	CHECK_INT(chdir(inside), 0);
+	check_refused_with(other.path, dir.path, "the files that VMs are made of");
+	/* A name that begins the same. */
+	CHECK_INT(mkdir(beside, 0755), 0);
+	temp_dir_put_text(&dir, "hom/devbox.json", "{}");
+	CHECK_INT(chdir(beside), 0);
+	CHECK_INT(setenv("HOME", home, 1), 0);
+	CHECK_INT(project_find(NULL, NULL, &project, &err), 0);
+}
+
 static void the_data_directory_is_made_once_and_hidden_from_git(void)
 {
 	auto_temp_dir struct temp_dir dir = stand_in("x");
@@ -148,6 +190,7 @@ static void one_supervisor_at_a_time_and_its_address_is_read(void)
 
 TEST_MAIN(TEST(the_nearest_parent_with_a_devbox_json_is_the_project),
 	  TEST(a_named_configuration_ends_the_search), TEST(home_and_root_are_not_shared),
+	  TEST(what_holds_a_home_or_the_files_of_vms_is_not_shared),
 	  TEST(the_data_directory_is_made_once_and_hidden_from_git),
 	  TEST(a_linked_data_directory_is_refused), TEST(an_identity_is_made_once_and_checked),
 	  TEST(one_supervisor_at_a_time_and_its_address_is_read))
