@@ -11,19 +11,15 @@
 
 #define PROGRAM_MAX ((off_t)64 << 20)
 
-static int open_disk(int data_dir, uint64_t size, int *ret_fd, struct err *err)
+int guest_disk_grow(int disk, uint64_t size, struct err *err)
 {
-	auto_close int fd = -1;
 	struct stat st;
 
-	if (guest_file_open(data_dir, "disk.img", "disk.img", O_RDWR, GUEST_DISK_MAX, &fd, err) < 0)
-		return -1;
-	if (fstat(fd, &st) < 0)
+	if (fstat(disk, &st) < 0)
 		return err_sys(err, "disk.img");
 	if (size > (uint64_t)st.st_size && size <= (uint64_t)GUEST_DISK_MAX &&
-	    ftruncate(fd, (off_t)size) < 0)
+	    ftruncate(disk, (off_t)size) < 0)
 		return err_sys(err, "disk.img: make it %llu bytes long", (unsigned long long)size);
-	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
@@ -88,7 +84,7 @@ void guest_boot_close(struct guest_boot *boot)
 }
 
 int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
-		    uint64_t disk_size, bool previous, struct guest_boot *ret_boot, struct err *err)
+		    bool previous, struct guest_boot *ret_boot, struct err *err)
 {
 	struct guest_boot boot = GUEST_BOOT_INIT;
 	auto_close int dir = -1;
@@ -103,7 +99,8 @@ int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_pr
 	result = kind->boots_itself ? open_theirs(dir, kind, previous, &boot, err)
 				    : open_ours(dir, kind, programs, &boot, err);
 	if (result < 0 ||
-	    (kind->has_disk && open_disk(data_dir, disk_size, &boot.disk_fd, err) < 0)) {
+	    (kind->has_disk && guest_file_open(data_dir, "disk.img", "disk.img", O_RDWR,
+					       GUEST_DISK_MAX, &boot.disk_fd, err) < 0)) {
 		guest_boot_close(&boot);
 		return -1;
 	}

@@ -28,10 +28,11 @@ struct guest_boot {
 		.kernel_fd = -1, .initrd_fd = -1, .disk_fd = -1                                    \
 	}
 
-/* Opens it all; the descriptors and the string are the caller's. The disk is made longer where
- * `disk_size` says so, never shorter. `previous`: the system before the present one, of a guest
- * that boots itself. ERR_NOT_FOUND names what is missing and what to do. */
+/* Opens it all and changes nothing; the descriptors and the string are the caller's. `previous`:
+ * the system before the present one, of a guest that boots itself. ERR_NOT_FOUND names what is
+ * missing and what to do. */
 int guest_boot_open(int data_dir, const struct kind *kind, const struct guest_programs *programs,
-		    uint64_t disk_size, bool previous, struct guest_boot *ret_boot,
-		    struct err *err);
+		    bool previous, struct guest_boot *ret_boot, struct err *err);
+/* Makes the disk longer where `size` says so, never shorter. */
+int guest_disk_grow(int disk, uint64_t size, struct err *err);
 void guest_boot_close(struct guest_boot *boot);

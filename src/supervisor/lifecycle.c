@@ -397,7 +397,8 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 	control_progress(s->control, resuming ? "resuming the VM" : "starting the VM");
 	if (!resuming && m->ops->save && saved_state_void(s->data_dir, err) < 0)
 		return err_wrap(err, "%s", s->project.data_dir);
-	if (m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
+	if (machine_claim(m, s->data_dir, &s->settings, !resuming, err) < 0 ||
+	    m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
 		return s->suspend.found ? err_wrap(err, "the VM stays suspended") : -1;
 	machine_started(m);
 	lifecycle_link_agent(s, take_fd(&m->agent_peer), resuming);

@@ -39,8 +39,7 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 	struct guest_boot boot;
 
 	if (!devbox || choose_accel(machine, accel, err) < 0 ||
-	    guest_boot_open(data_dir, settings->guest, &programs, settings->disk, previous, &boot,
-			    err) < 0)
+	    guest_boot_open(data_dir, settings->guest, &programs, previous, &boot, err) < 0)
 		return -1;
 	machine->spec.kernel_fd = boot.kernel_fd;
 	machine->spec.initrd_fd = boot.initrd_fd;
@@ -48,11 +47,6 @@ static int prepare_hardware(struct machine *machine, int data_dir, const struct 
 	machine->cmdline = add_identity(boot.cmdline, settings, machine->spec.id);
 	machine->spec.cmdline = machine->cmdline;
 	free(boot.cmdline);
-	machine->spec.console_fd = openat(
-	    data_dir, "console",
-	    O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
-	if (machine->spec.console_fd < 0)
-		return err_sys(err, "console");
 	return ram_create(settings->mem, &machine->spec.ram_fd, err);
 }
 
@@ -80,6 +74,22 @@ int machine_prepare(struct machine *machine, int data_dir, const struct project 
 		return -1;
 	}
 	return 0;
+}
+
+int machine_claim(struct machine *machine, int data_dir, const struct settings *settings,
+		  bool may_grow, struct err *err)
+{
+	struct vm_spec *spec = &machine->spec;
+
+	if (!settings->guest->has_machine)
+		return 0;
+	spec->console_fd = openat(
+	    data_dir, "console",
+	    O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (spec->console_fd < 0)
+		return err_sys(err, "console");
+	return may_grow && spec->disk_fd >= 0 ? guest_disk_grow(spec->disk_fd, settings->disk, err)
+					      : 0;
 }
 
 void machine_started(struct machine *machine)

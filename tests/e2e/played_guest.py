@@ -4,7 +4,8 @@ it says, as a dxvm_guest does, and
 
     "quiesce"       "restart": the agent is restarted when it is to come to rest; else the text of a refusal
 
-The names of the QMP commands that came are in the file `qmp` beside it, one a line.
+The names of the QMP commands that came are in the file `qmp` beside it, one a line. Of what it is, only the boot
+nonce is saved by a suspend; it is in the file `nonce`.
 """
 import json
 import os
@@ -17,23 +18,23 @@ import threading
 from dxvm_guest import Guest
 from dxvm_peer import (ACTIVITY, FAILED, GOAWAY, OK, QUIESCE, REPLY, RESUMED, Closed, Fields, hello, string)
 
-QMP, AGENT = 3, 4
+QMP, AGENT, SHARE = 3, 4, 5
 
 
 class Played:
     """A project whose VM is one of these."""
 
-    def __init__(self, project, folder, **settings):
+    def __init__(self, project, folder, kind="tiny", **settings):
         self.project, self.folder = project, folder
         here = pathlib.Path(__file__).resolve()
         folder.mkdir()
         program = folder / "qemu-system-x86_64"
         program.write_text(f"#!/bin/sh\nPYTHONPATH='{here.parent}' exec /usr/bin/python3 '{here}' '{folder}' "
-                           f"2>'{folder}/errors'\n")
+                           f"\"$@\" 2>'{folder}/errors'\n")
         program.chmod(0o755)
         project.environment.update(PATH=f"{folder}:{project.environment['PATH']}", DXVM_ACCEL="tcg")
         (project.data / "boot").mkdir()
-        for name, text in {"guest": "tiny\n", "mem": "128M\n", "boot/kernel": "K", "boot/initrd": "I"}.items():
+        for name, text in {"guest": f"{kind}\n", "mem": "128M\n", "boot/kernel": "K", "boot/initrd": "I"}.items():
             (project.data / name).write_text(text)
         self.set(**settings)
 
@@ -47,6 +48,7 @@ class Played:
 class Qmp:
     def __init__(self):
         self.link = socket.socket(fileno=QMP)
+        self.goes_on = threading.Event()
         self.say({"QMP": {"version": {}, "capabilities": []}})
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -66,11 +68,21 @@ class Qmp:
             with open("qmp", "a", encoding="ascii") as log:
                 log.write(name + "\n")
             self.say({"return": {"status": statuses[name]} if name in statuses else {}, "id": command["id"]})
+            if name == "cont":
+                self.goes_on.set()
             if name in ("system_powerdown", "quit"):
                 self.end("guest-shutdown" if name == "system_powerdown" else "host-qmp-quit")
 
 
 class PlayedGuest(Guest):
+    def greet(self, answers=0):
+        if "-incoming" in sys.argv and not self.restarted:
+            self.uptime, self.nonce = 1, pathlib.Path("nonce").read_bytes()
+            self.begin_again()
+            return
+        super().greet(answers)
+        pathlib.Path("nonce").write_bytes(self.nonce)
+
     def answer(self, fields):
         number, what = struct.unpack_from(">IH", fields.payload)
         if what == ACTIVITY:
@@ -90,6 +102,9 @@ class PlayedGuest(Guest):
         while self.peer.read_frame()[0] != GOAWAY:
             pass
         self.descriptions.clear()
+        self.begin_again()
+
+    def begin_again(self):
         self.peer.read_frame()
         self.peer.send_raw(hello(uptime=self.uptime, nonce=self.nonce))
         number, what = struct.unpack_from(">IH", self.peer.read_frame()[3])
@@ -97,9 +112,17 @@ class PlayedGuest(Guest):
         self.send(REPLY, 0, struct.pack(">II", number, OK))
 
 
+def swallow(link):
+    while link.recv(65536):
+        pass
+
+
 def main(folder):
     os.chdir(folder)
     qmp = Qmp()
+    threading.Thread(target=swallow, args=[socket.socket(fileno=SHARE)], daemon=True).start()
+    if "-incoming" in sys.argv:
+        qmp.goes_on.wait()
     try:
         PlayedGuest(socket.socket(fileno=AGENT), json.loads(pathlib.Path("guest.json").read_text()))
     except (Closed, ConnectionError, SystemExit):

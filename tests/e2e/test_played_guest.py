@@ -7,7 +7,7 @@ from played_guest import Played
 @pytest.fixture
 def played(project, scratch):
     """Makes the project's VM a played one."""
-    return lambda **settings: Played(project, scratch / "qemu", **settings)
+    return lambda *kind, **settings: Played(project, scratch / "qemu", *kind, **settings)
 
 
 def test_an_agent_that_is_restarted_during_a_suspend_is_set_up_anew(project, played):
@@ -18,3 +18,41 @@ def test_an_agent_that_is_restarted_during_a_suspend_is_set_up_anew(project, pla
     assert b"the VM was not suspended: the guest's agent was restarted meanwhile" in done.stderr
     assert project.run("exec", "say", "fine", timeout=30).stdout == b"fine"
     assert project.status()["state"] == "running"
+
+
+@pytest.fixture
+def with_disk(project, played):
+    """A VM with a disk of 1 MiB, which is to have one of 4 GiB at its next boot, and some text on its console."""
+    played("debian")
+    (project.data / "disk.img").write_bytes(bytes(1 << 20))
+    (project.data / "disk").write_text("4G\n")
+    (project.data / "console").write_text("what the kernel said\n")
+    return project
+
+
+def size(project):
+    return (project.data / "disk.img").stat().st_size
+
+
+def test_a_dry_run_changes_nothing(with_disk):
+    before = {path: path.stat().st_mtime_ns for path in with_disk.data.rglob("*")}
+    done = with_disk.run("start", "--dry-run")
+    assert done.returncode == 0 and done.stdout.startswith(b"qemu-system-x86_64\n")
+    assert {path: path.stat().st_mtime_ns for path in with_disk.data.rglob("*")} == before
+    assert with_disk.run("start").returncode == 0
+    assert size(with_disk) == 4 << 30
+    assert (with_disk.data / "console").read_text() == ""
+
+
+def test_a_suspended_vm_goes_on_with_its_disk_and_has_a_larger_one_when_it_boots(with_disk):
+    assert with_disk.run("start").returncode == 0
+    assert with_disk.run("suspend").returncode == 0
+    (with_disk.data / "disk").write_text("5G\n")
+    assert with_disk.run("start", "--dry-run").returncode == 0
+    done = with_disk.run("start")
+    assert done.returncode == 0 and b"resumed in " in done.stderr, done.stderr
+    assert with_disk.run("exec", "say", "fine").stdout == b"fine"
+    assert size(with_disk) == 4 << 30
+    with_disk.stop()
+    assert with_disk.run("start").returncode == 0
+    assert size(with_disk) == 5 << 30

@@ -34,12 +34,12 @@ static void fixture_done(struct fixture *f)
 }
 #define auto_fixture CLEANUP(fixture_done)
 
-static int open_boot(const struct fixture *f, const char *kind, uint64_t size,
-		     struct guest_boot *boot, struct err *err)
+static int open_boot(const struct fixture *f, const char *kind, struct guest_boot *boot,
+		     struct err *err)
 {
 	const struct guest_programs programs = {.agent = f->agent, .devbox = f->devbox};
 
-	return guest_boot_open(f->dir.fd, kind_find(kind), &programs, size, false, boot, err);
+	return guest_boot_open(f->dir.fd, kind_find(kind), &programs, false, boot, err);
 }
 
 static void close_boot(struct guest_boot *boot)
@@ -56,7 +56,7 @@ static void check_refused(const struct fixture *f, const char *words)
 	struct err err = ERR_INIT;
 	struct guest_boot boot;
 
-	CHECK_INT(open_boot(f, "debian", 0, &boot, &err), -1);
+	CHECK_INT(open_boot(f, "debian", &boot, &err), -1);
 	if (!strstr(err.text, words))
 		printf("# \"%s\" does not say \"%s\"\n", err.text, words);
 	CHECK(strstr(err.text, words) != NULL);
@@ -69,7 +69,7 @@ static void our_programs_follow_the_initrd_at_an_aligned_place(void)
 	struct guest_boot boot;
 	char text[512] = {0};
 
-	CHECK_INT(open_boot(&f, "tiny", 0, &boot, &err), 0);
+	CHECK_INT(open_boot(&f, "tiny", &boot, &err), 0);
 	CHECK(read(boot.initrd_fd, text, sizeof(text)) > 0);
 	CHECK(memcmp(text,
 		     "12345\0\0\0"
@@ -91,12 +91,14 @@ static void the_disk_grows_and_never_shrinks(void)
 	struct guest_boot boot;
 	struct stat st;
 
-	CHECK_INT(open_boot(&f, "debian", (uint64_t)(8 * MIB), &boot, &err), 0);
+	CHECK_INT(open_boot(&f, "debian", &boot, &err), 0);
+	CHECK_INT(guest_disk_grow(boot.disk_fd, (uint64_t)(8 * MIB), &err), 0);
 	CHECK_INT(fstat(boot.disk_fd, &st), 0);
 	CHECK_INT(st.st_size, 8 * MIB);
 	CHECK(strstr(boot.cmdline, "dxvm.root=/dev/vda") != NULL);
 	close_boot(&boot);
-	CHECK_INT(open_boot(&f, "debian", (uint64_t)MIB, &boot, &err), 0);
+	CHECK_INT(open_boot(&f, "debian", &boot, &err), 0);
+	CHECK_INT(guest_disk_grow(boot.disk_fd, (uint64_t)MIB, &err), 0);
 	CHECK_INT(fstat(boot.disk_fd, &st), 0);
 	CHECK_INT(st.st_size, 8 * MIB);
 	close_boot(&boot);
