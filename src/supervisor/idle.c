@@ -28,10 +28,12 @@ static bool is_used(const struct supervisor *s)
 	       control_client_count(s->control) > 0;
 }
 
+/* What was put off stays so: since_ms may lie ahead. */
 static void in_use(struct supervisor *s)
 {
 	s->idle.known = false;
-	s->idle.since_ms = uv_now(&s->loop);
+	if (s->idle.since_ms < uv_now(&s->loop))
+		s->idle.since_ms = uv_now(&s->loop);
 }
 
 static void on_look(uv_timer_t *timer)

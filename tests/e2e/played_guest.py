@@ -3,6 +3,7 @@ QMP, to which it says yes, and the agent. Put in QEMU's place (install()), it do
 it says, as a dxvm_guest does, and
 
     "quiesce"       "restart": the agent is restarted when it is to come to rest; else the text of a refusal
+    "late"          seconds it takes to go on after that
 
 The names of the QMP commands that came are in the file `qmp` beside it, one a line. Of what it is, only the boot
 nonce is saved by a suspend; it is in the file `nonce`.
@@ -14,6 +15,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 from dxvm_guest import Guest
 from dxvm_peer import (ACTIVITY, FAILED, GOAWAY, OK, QUIESCE, REPLY, RESUMED, Closed, Fields, hello, string)
@@ -105,6 +107,7 @@ class PlayedGuest(Guest):
         self.begin_again()
 
     def begin_again(self):
+        time.sleep(self.settings.get("late", 0))
         self.peer.read_frame()
         self.peer.send_raw(hello(uptime=self.uptime, nonce=self.nonce))
         number, what = struct.unpack_from(">IH", self.peer.read_frame()[3])

@@ -1,7 +1,10 @@
 """A guest that does not do what it is asked, in a machine that could be suspended; both are played."""
+import time
+
 import pytest
 
 from played_guest import Played
+from projects import wait_until
 
 
 @pytest.fixture
@@ -18,6 +21,19 @@ def test_an_agent_that_is_restarted_during_a_suspend_is_set_up_anew(project, pla
     assert b"the VM was not suspended: the guest's agent was restarted meanwhile" in done.stderr
     assert project.run("exec", "say", "fine", timeout=30).stdout == b"fine"
     assert project.status()["state"] == "running"
+
+
+def test_a_vm_that_cannot_be_suspended_is_not_put_to_rest_again_at_once(project, played):
+    """Nobody is connected, and each look at that counts; one falls between the failure and what follows."""
+    qemu = played(quiesce="its disk is broken", late=1.5)
+    (project.data / "idle").write_text("1\n")
+    assert project.run("start").returncode == 0
+    wait_until(lambda: b"the VM was not suspended" in project.run("logs").stdout, "a suspend has failed")
+    time.sleep(4)
+    logs = project.run("logs").stdout
+    assert logs.count(b"running -> suspending") == 1 and b"restarted" not in logs
+    assert project.status()["state"] == "running"
+    assert "quit" not in qemu.commands()
 
 
 @pytest.fixture
