@@ -64,14 +64,15 @@ static void write_some(struct link *link)
 	}
 }
 
-static void read_some(struct link *link)
+/* Whether there may be more. */
+static bool read_some(struct link *link)
 {
 	static uint8_t bytes[READ_CHUNK];
 	ssize_t n = recv(link->fd, bytes, sizeof(bytes), 0);
 	struct err err = ERR_INIT;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return errno == EINTR;
 	if (n < 0) {
 		fail(link, LINK_CLOSED, strerror(errno));
 	} else if (n == 0) {
@@ -80,6 +81,18 @@ static void read_some(struct link *link)
 		write_some(link); /* the GOAWAY that says why */
 		fail(link, LINK_BROKEN, err.text);
 	}
+	return !link->is_down;
+}
+
+/* libuv has stopped, and says "bad file descriptor" whatever it is. The socket has the reason,
+ * behind what came before. */
+static void read_to_the_end(struct link *link)
+{
+	bool more = !link->finishing;
+
+	link->interest = 0;
+	while (more)
+		more = read_some(link);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -87,9 +100,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct link *link = poll->data;
 
 	if (status < 0)
-		fail(link, LINK_CLOSED, uv_strerror(status));
+		read_to_the_end(link);
 	else if (events & UV_READABLE)
-		read_some(link);
+		(void)read_some(link);
 	/* Writing happens in on_flush, which always follows. */
 }
 
