@@ -69,10 +69,11 @@ static char *seen_by_guest(const char *name, const char *value)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		const char *at = strstr(value, names[i]);
+		const char *rest = at ? at + strlen(names[i]) : NULL;
 
-		if (at)
+		if (rest && (*rest == ':' || *rest == '/' || *rest == '\0'))
 			return xasprintf("%s=%.*s://" HOST_LOOPBACK "%s", name, (int)(at - value),
-					 value, at + strlen(names[i]));
+					 value, rest);
 	}
 	return xasprintf("%s=%s", name, value);
 }

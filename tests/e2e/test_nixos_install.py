@@ -106,6 +106,17 @@ def test_the_guest_gets_the_hosts_user_zone_proxy_and_own_configuration(make, sc
     assert (project.bin / "bootstrap" / "local.nix").read_text() == "{ ... }: { }\n"
 
 
+def test_only_a_proxy_on_this_hosts_loopback_gets_another_address(make):
+    project = make("one", http_proxy="http://localhost.corp:3128", https_proxy="http://127.0.0.10/",
+                   HTTP_PROXY="http://localhost", HTTPS_PROXY="http://[::1]:1/", all_proxy="socks5://localhost/x")
+    made(project.install())
+    script = (project.bin / "bootstrap" / "install.sh").read_text()
+    lines = {line.removeprefix("export ") for line in script.splitlines() if "_proxy=" in line.lower()}
+    assert {"http_proxy='http://localhost.corp:3128'", "https_proxy='http://127.0.0.10/'",
+            "HTTP_PROXY='http://10.0.2.2'", "HTTPS_PROXY='http://10.0.2.2:1/'",
+            "all_proxy='socks5://10.0.2.2/x'"} <= lines, lines
+
+
 def test_a_console_on_which_the_kernel_writes_into_everything(project):
     made(project.install("torn"))
 
