@@ -153,6 +153,11 @@ static void tell_inode(struct share *share, const struct node *node, bool conten
 	put(share, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out), NULL, 0);
 }
 
+void changes_tell(struct share *share, const struct node *node)
+{
+	tell_inode(share, node, true);
+}
+
 static void tell_entry(struct share *share, const struct node *parent, const char *name)
 {
 	struct fuse_notify_inval_entry_out out = {

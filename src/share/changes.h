@@ -27,6 +27,9 @@ uint32_t changes_attr_timeout(const struct share *share, const struct node *node
  * answer (share_along). */
 void changes_own(struct share *share, struct node *node, int fd);
 
+/* What the guest's kernel has cached of a file's content is not what is there. */
+void changes_tell(struct share *share, const struct node *node);
+
 /* Puts a node where a request found its object, as node_move. Where it was before it is no more, of
  * which no event tells: when that is read, nothing is known at the old place. */
 bool changes_found(struct share *share, struct node *node, const struct os_stat *stat,

@@ -78,6 +78,9 @@ enum fuse_notify_code {
 
 #define FUSE_FSYNC_FDATASYNC (1u << 0)
 
+/* fuse_write_in.write_flags: written back from a mapping, whose pages have their place */
+#define FUSE_WRITE_CACHE (1u << 0)
+
 /* Numbers of Linux, which the host may not share. */
 #define FUSE_RENAME_NOREPLACE 1u
 #define FUSE_RENAME_EXCHANGE  2u

@@ -1,11 +1,16 @@
 /*
  * Requests about a file's content. Offsets and sizes are the guest's word and are checked against
  * what a file and an answer can hold before they are used.
+ *
+ * Where a file ends the guest's kernel knows only as of its last question, so what a program appends
+ * is appended here, at the file's real end. If that is not where the kernel wrote it in its cache, it
+ * is told so.
  */
 #include "share/changes.h"
 #include "share/fd_cache.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define COPY_MAX (16u << 20) /* of one COPY_FILE_RANGE: nobody else is served meanwhile */
@@ -48,10 +53,36 @@ int op_read(struct call *call)
 	return 0;
 }
 
+/* Whether the file has these bytes there, or their beginning and then its end. */
+static bool holds(int fd, uint64_t offset, const uint8_t *bytes, size_t length)
+{
+	uint8_t there[4096];
+
+	for (size_t at = 0; at < length;) {
+		size_t part = length - at < sizeof(there) ? length - at : sizeof(there);
+		ssize_t n = pread(fd, there, part, (off_t)(offset + at));
+
+		if (n <= 0)
+			return at > 0;
+		if (memcmp(there, bytes + at, (size_t)n) != 0)
+			return false;
+		at += (size_t)n;
+	}
+	return true;
+}
+
+/* What another server may have appended before it died is written in its place once more. */
+static bool appends(const struct call *call, const struct fuse_write_in *in, int fd)
+{
+	return (in->flags & FUSE_O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE) &&
+	       !(call->again && holds(fd, in->offset, call->body, in->size));
+}
+
 int op_write(struct call *call)
 {
 	struct fuse_write_in in;
 	struct fuse_write_out out = {0};
+	bool append;
 	int r = call_take(call, &in, sizeof(in));
 	int fd;
 
@@ -64,9 +95,12 @@ int op_write(struct call *call)
 	fd = fd_cache_get(call->share, call->node, true);
 	if (fd < 0)
 		return fd;
+	append = appends(call, &in, fd);
 	while (out.size < in.size) {
-		ssize_t n = pwrite(fd, call->body + out.size, in.size - out.size,
-				   (off_t)(in.offset + out.size));
+		const uint8_t *bytes = call->body + out.size;
+		size_t left = in.size - out.size;
+		ssize_t n = append ? os_append(fd, bytes, left)
+				   : pwrite(fd, bytes, left, (off_t)(in.offset + out.size));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -77,6 +111,8 @@ int op_write(struct call *call)
 		out.size += (uint32_t)n;
 	}
 	changes_own(call->share, call->node, fd);
+	if (append && call->node->seen.size != in.offset + out.size)
+		changes_tell(call->share, call->node);
 	return call_put(call, &out, sizeof(out));
 }
 

@@ -35,6 +35,9 @@ int os_open_dir_up(int dir);
  * somebody put there. */
 int os_open(int dir, const char *name, bool write);
 
+/* As write(2), errno included, at the end of the file wherever that is by then. */
+ssize_t os_append(int fd, const void *data, size_t length);
+
 /* Mode and times of the object `name`, whose identity the caller has just seen as `stat`; -ESTALE
  * when another one took its place. A time whose tv_nsec is UTIME_OMIT stays. */
 int os_chmod(int dir, const char *name, const struct os_stat *stat, mode_t mode);

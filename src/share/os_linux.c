@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PROC_PATH_MAX 32
@@ -127,6 +128,13 @@ int os_open(int dir, const char *name, bool write)
 	return result(
 	    openat(dir, name,
 		   (write ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
+ssize_t os_append(int fd, const void *data, size_t length)
+{
+	struct iovec bytes = {.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+
+	return pwritev2(fd, &bytes, 1, 0, RWF_APPEND);
 }
 
 /* A path that leads to exactly the object seen before, whatever has its name by now. */

@@ -121,6 +121,22 @@ int os_open(int dir, const char *name, bool write)
 		   (write ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
+/* Through a descriptor that is in this mode for as long only. */
+ssize_t os_append(int fd, const void *data, size_t length)
+{
+	int flags = fcntl(fd, F_GETFL);
+	ssize_t n;
+	int sys;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_APPEND) < 0)
+		return -1;
+	n = write(fd, data, length);
+	sys = errno;
+	(void)fcntl(fd, F_SETFL, flags);
+	errno = sys;
+	return n;
+}
+
 static int still_there(int dir, const char *name, const struct os_stat *stat)
 {
 	struct os_stat now = {.mode = 0};

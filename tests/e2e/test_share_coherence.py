@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -31,6 +32,11 @@ def seen_in_time(condition, what):
     start = time.monotonic()
     wait_for(condition, what, seconds=5)
     return time.monotonic() - start
+
+
+def append(path, data):
+    with open(path, "ab", buffering=0) as file:
+        file.write(data)
 
 
 def median(numbers):
@@ -228,6 +234,46 @@ def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
     (rig.host / "f").chmod(0o600)
     late = seen_in_time(lambda: (rig.guest / "f").stat().st_mode & 0o777 == 0o600, "the mode")
     assert late < 1
+
+
+def test_what_both_sides_append_is_all_there(rig):
+    """The guest by a descriptor that stays open: its kernel does not ask where the file ends."""
+    (rig.host / "log").write_text("")
+    os.chmod(rig.host / "log", 0o666)
+
+    def work():
+        log = os.open("log", os.O_RDWR | os.O_APPEND)
+        os.write(log, b"guest 1\n")
+        yield
+        time.sleep(0.2)
+        os.write(log, b"guest 2\n")
+        yield  # truncated
+        time.sleep(0.2)
+        os.write(log, b"guest 3\n")
+        assert get("log") == b"guest 3\n" and os.fstat(log).st_size == 8
+        yield
+        for i in range(2000):
+            os.write(log, b"guest %d\n" % (i + 4))
+        time.sleep(0.2)
+        assert os.pread(log, 1 << 20, 0) == (rig.host / "log").read_bytes()
+    for number, _ in enumerate(rig.steps(work)):
+        with open(rig.host / "log", "ab", buffering=0) as log:
+            if number == 0:
+                log.write(b"host line, appended\n")
+            elif number == 1:
+                assert get(rig.host / "log") == b"guest 1\nhost line, appended\nguest 2\n"
+                log.truncate(0)
+            else:
+                # The guest is at work while this thread is: it goes on with the next step.
+                writer = threading.Thread(target=lambda: [
+                    append(rig.host / "log", b"host %d\n" % i) for i in range(2000)])
+                writer.start()
+    writer.join()
+    lines = get(rig.host / "log").splitlines()
+    assert lines.count(b"") == 0 and len(lines) == 4001, len(lines)
+    for side, numbers in (("guest", range(3, 2004)), ("host", range(2000))):
+        assert [line for line in lines if line.startswith(side.encode())] == \
+            [f"{side} {i}".encode() for i in numbers]
 
 
 def costs_nothing(rig, look):

@@ -237,8 +237,72 @@ static void what_nobody_watches_is_believed_for_a_second(void)
 	}
 }
 
+static int append(struct share_rig *rig, uint64_t node, uint64_t offset, const char *text)
+{
+	struct fuse_write_in in = {
+	    .offset = offset, .size = (uint32_t)strlen(text), .flags = FUSE_O_APPEND};
+
+	share_rig_begin(rig, FUSE_WRITE, node);
+	share_rig_add(rig, &in, sizeof(in));
+	share_rig_add(rig, text, strlen(text));
+	return share_rig_ask(rig);
+}
+
+static bool content_is(struct share_rig *rig, uint64_t node, const char *text)
+{
+	char bytes[256];
+	int n = share_rig_read(rig, node, 0, bytes);
+
+	return n == (int)strlen(text) && memcmp(bytes, text, (size_t)n) == 0;
+}
+
+/* Wherever the guest's kernel takes the end to be; then it is told. */
+static void what_is_appended_goes_to_the_files_real_end(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct buf *notices;
+
+	share_rig_init(&rig);
+	share_rig_host_put(&rig, "f", "one ");
+	uint64_t f = share_rig_node(&rig, "f");
+	notices = share_notices(rig.share);
+	CHECK_INT(append(&rig, f, 4, "two "), 0);
+	CHECK_INT(buf_length(notices), 0);
+	CHECK_INT(append(&rig, f, 4, "three "), 0); /* "two " is the host's, say */
+	CHECK(content_is(&rig, f, "one two three "));
+	CHECK(buf_length(notices) > 0);
+	buf_clear(notices);
+	CHECK_INT(append(&rig, f, 100, "four"), 0); /* it was truncated by the host */
+	CHECK(content_is(&rig, f, "one two three four"));
+	CHECK(buf_length(notices) > 0);
+	CHECK_INT(share_rig_write(&rig, f, 0, "ONE"), 0);
+	CHECK(content_is(&rig, f, "ONE two three four"));
+}
+
+static void what_another_server_appended_before_it_died_is_not_appended_again(void)
+{
+	auto_share_rig struct share_rig rig;
+
+	share_rig_init(&rig);
+	rig.again = true;
+	share_rig_host_put(&rig, "f", "one two ");
+	uint64_t f = share_rig_node(&rig, "f");
+	CHECK_INT(append(&rig, f, 4, "two "), 0); /* it was done */
+	CHECK(content_is(&rig, f, "one two "));
+	CHECK_INT(append(&rig, f, 4, "two three "), 0); /* and a part of this */
+	CHECK(content_is(&rig, f, "one two three "));
+	CHECK_INT(append(&rig, f, 8, "t"), 0); /* the host goes on behind it */
+	CHECK(content_is(&rig, f, "one two three "));
+	CHECK_INT(append(&rig, f, 14, "four "), 0); /* not done */
+	CHECK(content_is(&rig, f, "one two three four "));
+	CHECK_INT(append(&rig, f, 14, "five"), 0); /* nor this, but the host was */
+	CHECK(content_is(&rig, f, "one two three four five"));
+}
+
 TEST_MAIN(TEST(a_change_brings_its_directorys_attributes_along),
 	  TEST(only_the_first_look_into_an_empty_directory_says_so),
 	  TEST(what_the_host_moved_is_told_to_be_gone_from_where_it_was),
 	  TEST(what_the_host_makes_of_the_projects_devbox_is_no_place_for_a_node),
-	  TEST(what_nobody_watches_is_believed_for_a_second))
+	  TEST(what_nobody_watches_is_believed_for_a_second),
+	  TEST(what_is_appended_goes_to_the_files_real_end),
+	  TEST(what_another_server_appended_before_it_died_is_not_appended_again))
