@@ -7,6 +7,7 @@
 #define FUSE_AT_OPCODE	4
 #define FUSE_AT_UNIQUE	8
 #define FUSE_AT_NODE	16
+#define FUSE_AT_CODE	4   /* of a notification, in the place of an error */
 #define FUSE_OUT_HEADER 16u /* length u32, error i32, unique u64 */
 
 enum {
@@ -32,6 +33,8 @@ enum {
 	OP_READDIRPLUS = 44,
 	OP_RENAME2 = 45,
 };
+
+#define NOTIFY_INVAL_INODE 2u
 
 static inline uint32_t fuse_u32(const uint8_t *at)
 {

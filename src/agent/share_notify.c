@@ -1,32 +1,46 @@
 #include "agent/share_notify.h"
 
 #include "agent/share_forget.h"
+#include "agent/share_fuse.h"
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NOTIFIES_MAX 65536
-#define AHEAD	     256 /* so many are looked at for one that need not wait */
-#define AT_NODE	     16	 /* behind fuse_out_header, of either kind of notification */
+#define AHEAD	     256	     /* so many are looked at for one that need not wait */
+#define AT_NODE	     FUSE_OUT_HEADER /* behind fuse_out_header, of either kind of notification */
+#define TIMES	     12		     /* that the kernel is told of what it does not know */
+#define LATER_NS     50000000
+#define SECOND_NS    1000000000
 
 struct notification {
 	struct list link;
 	struct share_notify_at at;
+	unsigned told;
+	struct timespec due; /* among those for later */
 	size_t length;
 	uint8_t bytes[];
 };
 
 void share_notify_init(struct share_notify *notify)
 {
+	pthread_condattr_t clock;
+
 	*notify = (struct share_notify){.count = 0};
 	for (size_t i = 0; i < SHARE_NOTIFY_THREADS; i++)
 		notify->busy[i].fuse = -1;
 	(void)pthread_mutex_init(&notify->lock, NULL);
-	(void)pthread_cond_init(&notify->due, NULL);
+	(void)pthread_condattr_init(&clock);
+	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&notify->due, &clock);
+	(void)pthread_condattr_destroy(&clock);
 	list_init(&notify->waiting);
+	list_init(&notify->later);
 }
 
 void share_notify_mounted(struct share_notify *notify, const char *path)
@@ -111,13 +125,44 @@ static struct notification *next(const struct share_notify *notify)
 	return NULL;
 }
 
+/* Moves those whose time has come to those that wait. False when no others are left; else *ret_due is
+ * the time of the first. */
+static bool move_due(struct share_notify *notify, struct timespec *ret_due)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	list_each(link, tmp, &notify->later) {
+		struct notification *later = list_entry(link, struct notification, link);
+
+		if (later->due.tv_sec > now.tv_sec ||
+		    (later->due.tv_sec == now.tv_sec && later->due.tv_nsec > now.tv_nsec)) {
+			*ret_due = later->due;
+			return true;
+		}
+		list_remove(link);
+		list_append(&notify->waiting, link);
+	}
+	return false;
+}
+
 /* Takes what is due, or waits for it; NULL for a drop of caches, or at the end. Lock held. */
 static struct notification *take(struct share_notify *notify)
 {
 	struct notification *taken = NULL;
 
-	while (!notify->ended && !notify->drop_caches && !(taken = next(notify)))
-		(void)pthread_cond_wait(&notify->due, &notify->lock);
+	while (!notify->ended && !notify->drop_caches) {
+		struct timespec due;
+		bool later = move_due(notify, &due);
+
+		taken = next(notify);
+		if (taken)
+			break;
+		if (later)
+			(void)pthread_cond_timedwait(&notify->due, &notify->lock, &due);
+		else
+			(void)pthread_cond_wait(&notify->due, &notify->lock);
+	}
 	if (taken) {
 		list_remove(&taken->link);
 		notify->count--;
@@ -125,17 +170,45 @@ static struct notification *take(struct share_notify *notify)
 	return taken;
 }
 
+/* That a name is not known the kernel says with the lock that a LOOKUP holds to its end, so that is
+ * true. Of a file or directory, it may only be so because the program that asked did not run since. */
+static bool is_too_early(const struct notification *told, ssize_t written, int sys)
+{
+	return written < 0 && sys == ENOENT && told->told < TIMES &&
+	       fuse_u32(told->bytes + FUSE_AT_CODE) == NOTIFY_INVAL_INODE;
+}
+
+static void tell_later(struct share_notify *notify, struct notification *early)
+{
+	(void)clock_gettime(CLOCK_MONOTONIC, &early->due);
+	early->due.tv_nsec += LATER_NS;
+	if (early->due.tv_nsec >= SECOND_NS) {
+		early->due.tv_nsec -= SECOND_NS;
+		early->due.tv_sec++;
+	}
+	list_append(&notify->later, &early->link);
+	notify->count++;
+	(void)pthread_cond_signal(&notify->due);
+}
+
 /* Lock held, but for the write. */
 static void tell(struct share_notify *notify, struct share_notify_at *busy,
 		 struct notification *taken)
 {
+	ssize_t n;
+	int sys;
+
 	*busy = taken->at;
+	taken->told++;
 	(void)pthread_mutex_unlock(&notify->lock);
-	/* ENOENT only says that the kernel does not know the name or inode any more. */
-	(void)!write(taken->at.fuse, taken->bytes, taken->length);
-	free(taken);
+	n = write(taken->at.fuse, taken->bytes, taken->length);
+	sys = errno;
 	(void)pthread_mutex_lock(&notify->lock);
 	busy->fuse = -1;
+	if (is_too_early(taken, n, sys))
+		tell_later(notify, taken);
+	else
+		free(taken);
 	/* The next one may have waited for us. */
 	if (!list_empty(&notify->waiting))
 		(void)pthread_cond_signal(&notify->due);

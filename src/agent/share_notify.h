@@ -4,8 +4,9 @@
  * kernel waits for the lock of the directory or file that it is told of, which a program may hold for
  * long; so there are several threads, no two of them at one directory or file. The order does not
  * matter: each only says what is not known any more. Notifications are bounded: where there are more
- * than fit, all that the kernel keeps of the mounts and does not use is dropped instead. It has a lock
- * of its own.
+ * than fit, all that the kernel keeps of the mounts and does not use is dropped instead. What the
+ * kernel does not know is told a few times more: an answer about it may have been given to a program
+ * that has not come to make it known. It has a lock of its own.
  */
 #include "agent/share_pump.h"
 #include "base/list.h"
@@ -26,7 +27,8 @@ struct share_notify {
 	pthread_mutex_t lock;
 	pthread_cond_t due;
 	struct list waiting;
-	size_t count;
+	struct list later; /* to be told again, the first due first */
+	size_t count;	   /* of both */
 	struct share_notify_at busy[SHARE_NOTIFY_THREADS];
 	unsigned threads; /* that have begun */
 	const char *mounts[SHARE_PUMP_MOUNTS_MAX];

@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -234,6 +235,50 @@ def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
     (rig.host / "f").chmod(0o600)
     late = seen_in_time(lambda: (rig.guest / "f").stat().st_mode & 0o777 == 0o600, "the mode")
     assert late < 1
+
+
+def test_news_that_come_right_after_the_first_answer_are_not_lost(rig):
+    """The kernel knows the file only once the program that asked for it has run again, and that has
+    to wait for a processor here."""
+    processor = min(os.sched_getaffinity(0))
+    files = [rig.host / f"f{i}" for i in range(20)]
+
+    def look():
+        os.sched_setaffinity(0, [processor])
+        os.nice(10)
+        for file in files:
+            yield
+            os.stat(file.name)
+
+    def spin():
+        os.sched_setaffinity(0, [processor])
+        os.nice(-19)
+        while True:
+            pass
+    for file in files:
+        file.write_text("1")
+    hogs = [in_child(spin) for _ in range(2)]
+    try:
+        steps = rig.steps(look)
+        next(steps)
+        for file in files:
+            rig.server.send_signal(signal.SIGSTOP)
+            looking = threading.Thread(target=lambda: next(steps, None))
+            looking.start()
+            time.sleep(0.1)  # the question is on its way
+            rig.pump.send_signal(signal.SIGSTOP)
+            rig.server.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+            file.write_text("22")
+            time.sleep(0.05)
+            rig.pump.send_signal(signal.SIGCONT)
+            looking.join()
+    finally:
+        for hog in hogs:
+            os.kill(hog, signal.SIGKILL)
+            os.waitpid(hog, 0)
+    wait_for(lambda: all((rig.guest / file.name).stat().st_size == 2 for file in files), "the news",
+             seconds=3)
 
 
 def test_what_both_sides_append_is_all_there(rig):
