@@ -5,6 +5,11 @@
  */
 #include "share/internal.h"
 
+#include <time.h>
+
+#define SECOND_NS 1000000000LL
+#define TICK_NS	  20000000LL /* the longest tick is 10 ms; the clock may be read late in it */
+
 static uint32_t uid_of(const struct share *share, uint32_t uid)
 {
 	return uid == share->config.host_uid ? share->config.guest_uid : NOBODY;
@@ -79,6 +84,19 @@ void attr_fill_devbox(const struct share *share, struct fuse_attr *ret_attr)
 	};
 }
 
+/* By the time of day, of which the file's is a part. One ahead of it is young, too. */
+static bool is_young(const struct os_stat *stat)
+{
+	struct timespec now;
+	int64_t seconds;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	seconds = now.tv_sec - stat->ctime.tv_sec;
+	if (seconds < 0 || seconds > 1)
+		return seconds < 0;
+	return seconds * SECOND_NS + now.tv_nsec - stat->ctime.tv_nsec < TICK_NS;
+}
+
 void attr_note_seen(struct node *node, const struct os_stat *stat)
 {
 	node->seen = (struct node_seen){
@@ -86,6 +104,7 @@ void attr_note_seen(struct node *node, const struct os_stat *stat)
 	    .mtime = stat->mtime,
 	    .ctime = stat->ctime,
 	    .mode = stat->mode & 07777,
+	    .young = is_young(stat),
 	};
 }
 

@@ -4,7 +4,9 @@
  * (node_seen). So the events that the guest itself caused, nearly all of them, are silent, and so
  * is every change that was undone. That is sound although a change of the host's can hide behind
  * one of the guest's own: the guest's kernel drops its attributes with each change it makes, asks
- * again, and drops cached content when the times differ.
+ * again, and drops cached content when the times differ. And what was written within the same tick of
+ * the file system's clock as what the guest was told may have the same times and size: then writing is
+ * news by itself (young), unless the guest was told of nothing but its own writing.
  *
  * When events were lost, or in a new life of the server, each node is compared in the same way:
  * first all directories are watched again, then all nodes are looked at, some at a time between
@@ -114,6 +116,7 @@ void changes_own(struct share *share, struct node *node, int fd)
 	if (os_stat_at(fd, "", &stat) < 0)
 		return;
 	attr_note_seen(node, &stat);
+	node->seen.young = false;
 	timeout = changes_attr_timeout(share, node, &stat);
 	if (!S_ISDIR(stat.mode) || timeout != CHANGES_LONG_S)
 		return; /* what is believed for a second must be asked for then */
@@ -175,9 +178,11 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-static void look_at(struct share *share, struct node *node, const struct os_stat *stat)
+static void look_at(struct share *share, struct node *node, const struct os_stat *stat,
+		    bool written)
 {
-	bool content = node->seen.size != stat->size || !same_time(&node->seen.mtime, &stat->mtime);
+	bool content = (written && node->seen.young) || node->seen.size != stat->size ||
+		       !same_time(&node->seen.mtime, &stat->mtime);
 
 	if (!content && node->seen.mode == (stat->mode & 07777) &&
 	    same_time(&node->seen.ctime, &stat->ctime))
@@ -236,13 +241,13 @@ static void name_event(struct share *share, struct node *dir, int dir_fd, const 
 		tell_entry(share, dir, name);
 	if (node) {
 		follow(share, node, &stat, dir, name);
-		look_at(share, node, &stat);
+		look_at(share, node, &stat, false);
 	}
 	if (os_stat_at(dir_fd, "", &stat) == 0)
-		look_at(share, dir, &stat);
+		look_at(share, dir, &stat, false);
 }
 
-static void content_event(struct share *share, int dir_fd, const char *name)
+static void content_event(struct share *share, int dir_fd, const char *name, bool written)
 {
 	struct os_stat stat;
 	struct node_key key;
@@ -253,7 +258,7 @@ static void content_event(struct share *share, int dir_fd, const char *name)
 	key = node_key_of(&stat);
 	node = node_by_key(&share->nodes, &key);
 	if (node)
-		look_at(share, node, &stat);
+		look_at(share, node, &stat, written);
 }
 
 static void take_event(void *context, const struct watch_event *event)
@@ -279,7 +284,7 @@ static void take_event(void *context, const struct watch_event *event)
 	if (event->kind == WATCH_NAME)
 		name_event(share, dir, at.dir, event->name);
 	else
-		content_event(share, at.dir, event->name);
+		content_event(share, at.dir, event->name, event->kind == WATCH_WRITTEN);
 }
 
 void share_watch_read(struct share *share)
@@ -329,7 +334,7 @@ static void compare(struct share *share, struct node *node)
 	if (node == share->devbox || node->place == NODE_GONE)
 		return;
 	if (locate_stat(share, node, &stat) == 0) {
-		look_at(share, node, &stat);
+		look_at(share, node, &stat, false);
 		return;
 	}
 	/* Whatever has its name now, it is not this. */

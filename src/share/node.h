@@ -38,6 +38,7 @@ struct node_seen {
 	uint64_t size;
 	struct timespec mtime, ctime;
 	uint32_t mode;
+	bool young; /* so new that the next change may leave the same times; not the guest's own */
 };
 
 struct node {

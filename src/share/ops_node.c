@@ -336,7 +336,11 @@ int op_setattr(struct call *call)
 		r = set_mode(call->node, &at, &stat, in.mode);
 	if (r == 0 && (in.valid & (FATTR_ATIME | FATTR_MTIME)))
 		r = set_times(call->node, &at, &stat, &in);
-	return r < 0 ? r : reply_attr(call);
+	if (r == 0)
+		r = reply_attr(call);
+	if (r == 0 && (in.valid & FATTR_SIZE))
+		call->node->seen.young = false; /* it was the guest that wrote */
+	return r;
 }
 
 int op_readlink(struct call *call)

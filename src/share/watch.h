@@ -11,6 +11,7 @@
 enum watch_kind {
 	WATCH_NAME,	/* `name` came, went or became another object */
 	WATCH_CONTENT,	/* `name` has other content or attributes */
+	WATCH_WRITTEN,	/* `name` certainly has other content */
 	WATCH_GONE,	/* the watch ended by itself: the directory is no more */
 	WATCH_OVERFLOW, /* events were lost; `id` is meaningless */
 };

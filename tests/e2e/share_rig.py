@@ -35,7 +35,7 @@ def why_not():
 
 class Rig:
     def __init__(self, dxvm, read_only=False, orphans=True, size=None,
-                 guest_id=GUEST_ID):
+                 guest_id=GUEST_ID, disk=None):
         if why_not():
             pytest.skip(f"no share on this host: {why_not()}")
         self.dxvm = dxvm
@@ -49,10 +49,10 @@ class Rig:
         self.keep_orphans = orphans
         self.log = open(scratch / "log", "wb")
         self.host.mkdir()
-        self.size = size
-        if size:  # a disk of the project's own
-            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "dxvm-test", self.host],
-                           check=True)
+        self.disk = disk or (size and "tmpfs")  # of the project's own
+        if self.disk:
+            options = ["-o", f"size={size}"] if size else []
+            subprocess.run(["mount", "-t", self.disk, *options, "dxvm-test", self.host], check=True)
         self.orphans.mkdir(parents=True)
         self.guest.mkdir()
         # Programs with the guest's ids must get there.
@@ -119,7 +119,7 @@ class Rig:
         self.host_end.close()
         os.close(self.state)
         self.log.close()
-        if self.size:
+        if self.disk:
             subprocess.run(["umount", "-l", self.host], check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
 

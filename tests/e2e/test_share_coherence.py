@@ -237,6 +237,26 @@ def test_a_mode_changed_by_the_host_is_seen_in_time(rig):
     assert late < 1
 
 
+def test_a_change_is_seen_although_the_files_times_and_size_are_the_same(dxvm):
+    """On a file system whose clock ticks coarsely, as all did before Linux 6.13."""
+    rig = Rig(dxvm, disk="ramfs")
+    file = os.open(rig.host / "f", os.O_RDWR | os.O_CREAT, 0o644)
+    same = 0
+    try:
+        for i in range(50):
+            before, after = b"%03d before" % i, b"%03d after " % i
+            os.pwrite(file, before, 0)
+            wait_for(lambda before=before: get(rig.guest / "f") == before, "the first")
+            told = os.fstat(file).st_mtime_ns
+            os.pwrite(file, after, 0)
+            same += os.fstat(file).st_mtime_ns == told
+            wait_for(lambda after=after: get(rig.guest / "f") == after, "the second", seconds=3)
+        assert same > 0
+    finally:
+        os.close(file)
+        rig.stop()
+
+
 def test_news_that_come_right_after_the_first_answer_are_not_lost(rig):
     """The kernel knows the file only once the program that asked for it has run again, and that has
     to wait for a processor here."""
