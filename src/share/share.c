@@ -245,6 +245,8 @@ struct share *share_new(const struct share_config *config, struct err *err)
 		share->config.files_max = SHARE_FILES_MAX;
 	list_init(&share->open);
 	node_table_init(&share->nodes, share->config.nodes_max + 2);
+	if (config->first_id > NODE_FIRST)
+		share->nodes.next_id = config->first_id;
 	list_init(&share->changed);
 	buf_init(&share->journal, JOURNAL_MAX);
 	changes_init(share, config->watch);

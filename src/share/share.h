@@ -34,6 +34,9 @@ struct share_config {
 	uid_t host_uid; /* this pair of ids is mapped, all others are nobody */
 	gid_t host_gid;
 	uint32_t guest_uid, guest_gid;
+	/* Ids of nodes start here, unless a journal says more. Without one, random: a guest
+	 * may still hold ids of an earlier share. */
+	uint64_t first_id;
 	size_t nodes_max; /* 0: SHARE_NODES_MAX */
 	size_t files_max; /* 0: SHARE_FILES_MAX */
 };

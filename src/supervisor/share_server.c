@@ -25,7 +25,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define READ_SIZE ((size_t)256 << 10)
+#define READ_SIZE      ((size_t)256 << 10)
+#define FIRST_ID_BITS  40
+#define FIRST_ID_APART 20
 
 struct server {
 	int port;
@@ -304,6 +306,18 @@ static int serve(struct server *server, struct err *err)
 	return r < 0 ? -1 : 0;
 }
 
+/* Far from whatever ids another server has given away that left no memory, and below what a journal
+ * may hold. */
+static int random_first_id(uint64_t *ret_id, struct err *err)
+{
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return err_sys(err, "random numbers");
+	*ret_id = (random >> (64 - FIRST_ID_BITS)) << FIRST_ID_APART;
+	return 0;
+}
+
 static int open_share(struct server *server, uint32_t number, struct err *err)
 {
 	struct share_config config = server->shares[number];
@@ -314,6 +328,8 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 	if ((int)number == server->boot)
 		name = xstrdup("boot"); /* of all in the data directory this is the guest's */
 	else if (share_rights_name_of(config.root, &name, err) < 0)
+		return -1;
+	if (random_first_id(&config.first_id, err) < 0)
 		return -1;
 	config.root_name = name;
 	config.orphans = server->orphans;

@@ -1,5 +1,6 @@
 """The share's server may die or be replaced at any time, as it is at each suspend: no program in the
 guest sees an error, and files that are open, moved or unlinked stay what they are."""
+import errno
 import os
 import shutil
 import subprocess
@@ -165,6 +166,26 @@ def test_without_its_memory_a_server_still_serves_paths(rig):
         put("g", b"2")
     rig.run(after)
     assert (rig.host / "g").read_bytes() == b"2"
+
+
+def test_without_its_memory_a_server_takes_no_file_for_another(rig):
+    def work():
+        put("ours", b"ours")
+        file = os.open("ours", os.O_RDWR)
+        yield
+        for i in range(20):
+            put(f"other {i}", b"other")
+        try:
+            os.pwrite(file, b"lost", 0)
+        except OSError as error:
+            assert error.errno == errno.ESTALE
+        for i in range(20):
+            assert get(f"other {i}") == b"other"
+    for _ in rig.steps(work):
+        rig.kill_server()
+        os.ftruncate(rig.state, 0)
+        rig.start_server()
+    assert all((rig.host / f"other {i}").read_bytes() == b"other" for i in range(20))
 
 
 def test_what_is_mounted_over_the_projects_devbox_stays(rig):
