@@ -78,7 +78,7 @@ static int open_node(struct share *share, struct node *node, bool write)
 		fd_cache_drop(share, list_entry(share->open.next, struct node, open));
 		fd = os_open(at.dir, at.name, write);
 	}
-	if (fd == -EACCES)
+	if (fd == -EACCES && !share->config.read_only)
 		fd = open_against_mode(&at, &before, write);
 	if (fd < 0)
 		return fd == -ELOOP ? -ESTALE : fd;

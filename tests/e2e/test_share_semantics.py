@@ -44,6 +44,21 @@ def test_the_hosts_inode_numbers_are_shown(rig):
     assert (rig.guest / "numbered").stat().st_ino == (rig.host / "numbered").stat().st_ino
 
 
+def test_a_read_only_share_lifts_no_mode(dxvm):
+    """Not even for a moment: somebody else could open the file."""
+    rig = Rig(dxvm, read_only=True)
+    file = rig.host / "closed"
+    try:
+        file.write_bytes(b"1")
+        os.chown(file, HOST_ID, HOST_ID)
+        os.chmod(file, 0)
+        before = file.stat().st_ctime_ns
+        rig.as_root(refused, errno.EACCES, get, "closed")
+        assert file.stat().st_ctime_ns == before
+    finally:
+        rig.stop()
+
+
 def test_what_belongs_to_others_shows_as_nobodys(rig):
     (rig.host / "roots").write_text("1")
     assert (rig.guest / "roots").stat().st_uid == 65534
