@@ -438,6 +438,18 @@ def a_deep_tree_is_reached():
     assert get("f") == b"down here"
 
 
+def a_path_of_any_length_is_reached():
+    for length in range(239, 243):  # where one is cut into pieces
+        top = os.open(".", os.O_RDONLY)
+        for _ in range(40):
+            os.mkdir("n" * length)
+            os.chdir("n" * length)
+        put("n" * 255, b"down here")
+        assert get("n" * 255) == b"down here"
+        os.fchdir(top)
+        os.close(top)
+
+
 def setuid_is_dropped():
     put("f")
     os.chmod("f", 0o6755)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* openat2 takes PATH_MAX with the NUL; a longer way is walked in pieces. */
-#define PIECE_MAX 4000
+/* openat2 takes PATH_MAX with the NUL; a longer way is walked in pieces, which may get one more name. */
+#define PIECE_MAX (4096 - NODE_NAME_MAX - 2)
 
 void locate_done(struct locate *at)
 {
