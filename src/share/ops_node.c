@@ -74,6 +74,7 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 	       struct fuse_entry_out *ret_entry)
 {
 	struct os_stat stat;
+	struct os_stat now;
 	struct node_key key;
 	struct node *node;
 	int r = os_stat_at(dir, name, &stat);
@@ -90,8 +91,12 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 		return -ENFILE;
 	if (node->id < NODE_FIRST)
 		return -ESTALE; /* the root, moved into itself by somebody */
-	if (node->place != NODE_IN_TREE)
+	if (node->place != NODE_IN_TREE) {
 		orphan_drop(share, node);
+		/* The orphan was one of its links. */
+		if (os_stat_at(dir, name, &now) == 0 && os_same_object(&stat, &now))
+			stat = now;
+	}
 	if (node->place == NODE_IN_TREE && !node->many_names && stat.nlink > 1 &&
 	    !S_ISDIR(stat.mode) && (node->parent != parent || strcmp(node->name, name) != 0)) {
 		node->many_names = true;

@@ -257,6 +257,18 @@ def test_a_change_is_seen_although_the_files_times_and_size_are_the_same(dxvm):
         rig.stop()
 
 
+def test_a_file_that_lost_the_name_it_is_open_by_has_as_many_links_as_the_host_sees(rig):
+    (rig.host / "f").write_text("1")
+    (rig.host / "h").hardlink_to(rig.host / "f")
+    in_guests_name(rig.host / "f")
+
+    def work():
+        fd = os.open("f", os.O_RDONLY)
+        os.unlink("f")
+        assert os.stat("h").st_nlink == 1 and os.fstat(fd).st_nlink == 1
+    rig.run(work)
+
+
 def test_news_that_come_right_after_the_first_answer_are_not_lost(rig):
     """The kernel knows the file only once the program that asked for it has run again, and that has
     to wait for a processor here."""
