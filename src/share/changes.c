@@ -196,6 +196,14 @@ static bool has_one_name(const struct os_stat *stat)
 	return S_ISDIR(stat->mode) || stat->nlink < 2;
 }
 
+void changes_note_names(struct share *share, struct node *node, const struct os_stat *stat)
+{
+	if (node->many_names || has_one_name(stat))
+		return;
+	node->many_names = true;
+	share->many_names++;
+}
+
 static void tell_old_place(struct share *share, const struct node *node, const struct os_stat *stat,
 			   const struct node *parent, const char *name)
 {
@@ -334,6 +342,7 @@ static void compare(struct share *share, struct node *node)
 	if (node == share->devbox || node->place == NODE_GONE)
 		return;
 	if (locate_stat(share, node, &stat) == 0) {
+		changes_note_names(share, node, &stat); /* no journal tells of them */
 		look_at(share, node, &stat, false);
 		return;
 	}

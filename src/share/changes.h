@@ -35,6 +35,9 @@ void changes_tell(struct share *share, const struct node *node);
 bool changes_found(struct share *share, struct node *node, const struct os_stat *stat,
 		   struct node *parent, const char *name);
 
+/* A node that was seen under another name than its place, or may have been: a file with links. */
+void changes_note_names(struct share *share, struct node *node, const struct os_stat *stat);
+
 /* Everything may have changed unseen: all nodes are looked at again, step by step. */
 void changes_suspect_all(struct share *share);
 /* A step of that. True: there is more to do. */

@@ -52,7 +52,7 @@ struct node {
 	uint64_t lookups;
 	uint32_t children;
 	int watch;	 /* of a directory; -1: none */
-	bool many_names; /* seen under more than the one it has here */
+	bool many_names; /* it has, or may have, more than the one it has here */
 	enum node_place place;
 	char *name;
 	struct node_seen seen;

@@ -97,11 +97,9 @@ int entry_find(struct share *share, struct node *parent, int dir, const char *na
 		if (os_stat_at(dir, name, &now) == 0 && os_same_object(&stat, &now))
 			stat = now;
 	}
-	if (node->place == NODE_IN_TREE && !node->many_names && stat.nlink > 1 &&
-	    !S_ISDIR(stat.mode) && (node->parent != parent || strcmp(node->name, name) != 0)) {
-		node->many_names = true;
-		share->many_names++;
-	}
+	if (node->place == NODE_IN_TREE &&
+	    (node->parent != parent || strcmp(node->name, name) != 0))
+		changes_note_names(share, node, &stat);
 	if (!changes_found(share, node, &stat, parent, name)) {
 		node_release(&share->nodes, node);
 		return -ESTALE;

@@ -269,6 +269,28 @@ def test_a_file_that_lost_the_name_it_is_open_by_has_as_many_links_as_the_host_s
     rig.run(work)
 
 
+def test_a_name_of_several_that_the_host_removes_is_gone_with_the_next_server_too(rig):
+    (rig.host / "f").write_text("1")
+    (rig.host / "h").hardlink_to(rig.host / "f")
+
+    def work():
+        file = os.open("h", os.O_RDONLY)
+        assert get("f") == b"1"
+        yield
+        assert get("f") == b"1"
+        yield
+        wait_for(lambda: not os.path.exists("h"), "the end of the name", seconds=3)
+        assert get("f") == b"1"
+        os.close(file)
+    for number, _ in enumerate(rig.steps(work)):
+        if number == 0:
+            rig.kill_server()
+            rig.start_server()
+        else:
+            time.sleep(0.5)  # all has been looked at again
+            (rig.host / "h").unlink()
+
+
 def test_news_that_come_right_after_the_first_answer_are_not_lost(rig):
     """The kernel knows the file only once the program that asked for it has run again, and that has
     to wait for a processor here."""
