@@ -210,7 +210,8 @@ static int write_port(struct server *server, struct err *err)
 static int tick(struct server *server)
 {
 	uint64_t now = now_ms();
-	int next = share_port_notify(&server->link, now);
+	int next = -1;
+	int more;
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct share *share = server->opened[i];
@@ -219,7 +220,9 @@ static int tick(struct server *server)
 		if (wait >= 0 && (next < 0 || wait < next))
 			next = wait;
 	}
-	return next;
+	/* Last: it takes what the others just found. */
+	more = share_port_notify(&server->link, now);
+	return more >= 0 && (next < 0 || more < next) ? more : next;
 }
 
 static void answer_control(struct server *server, char what)
