@@ -11,7 +11,9 @@
  * When events were lost, or in a new life of the server, each node is compared in the same way:
  * first all directories are watched again, then all nodes are looked at, some at a time between
  * requests. Names of which the guest believes that nothing has them are no nodes: it drops them all
- * (share_take_lost; with a new server it does so by itself).
+ * (share_take_lost; with a new server it does so by itself). The same is done when a directory is
+ * found in another place and news from below it came before that: where it was, nothing of it was to
+ * be seen.
  */
 #include "share/changes.h"
 
@@ -212,6 +214,16 @@ static void tell_old_place(struct share *share, const struct node *node, const s
 		tell_entry(share, node->parent, node->name);
 }
 
+/* A directory from which news came while it was not in its place has not been seen as it is. */
+static bool move(struct share *share, struct node *node, struct node *parent, const char *name)
+{
+	if (node->missed) {
+		node->missed = false;
+		changes_suspect_all(share);
+	}
+	return node_move(&share->nodes, node, parent, name);
+}
+
 bool changes_found(struct share *share, struct node *node, const struct os_stat *stat,
 		   struct node *parent, const char *name)
 {
@@ -219,7 +231,7 @@ bool changes_found(struct share *share, struct node *node, const struct os_stat 
 	 * and fails (ESTALE) when a notification holds the lock of the old parent just then. */
 	if (!S_ISDIR(stat->mode))
 		tell_old_place(share, node, stat, parent, name);
-	return node_move(&share->nodes, node, parent, name);
+	return move(share, node, parent, name);
 }
 
 /* What the host moved to a place that is watched is used there from now on: programs of the guest
@@ -231,7 +243,7 @@ static void follow(struct share *share, struct node *node, const struct os_stat 
 	if (node->id >= NODE_FIRST && node->place == NODE_IN_TREE && has_one_name(stat) &&
 	    !share_is_pinned(share, dir, name)) {
 		tell_old_place(share, node, stat, dir, name);
-		(void)node_move(&share->nodes, node, dir, name);
+		(void)move(share, node, dir, name);
 	}
 }
 
@@ -269,6 +281,19 @@ static void content_event(struct share *share, int dir_fd, const char *name, boo
 		look_at(share, node, &stat, written);
 }
 
+/* Notes it of all that are not in their places; for a tree that is being removed, once. */
+static void miss(struct share *share, struct node *dir)
+{
+	while (dir && !dir->missed) {
+		auto_locate struct locate at = LOCATE_INIT;
+
+		if (locate_dir(share, dir, &at) == 0)
+			break;
+		dir->missed = true;
+		dir = dir->parent;
+	}
+}
+
 static void take_event(void *context, const struct watch_event *event)
 {
 	struct share *share = context;
@@ -287,8 +312,10 @@ static void take_event(void *context, const struct watch_event *event)
 		return;
 	}
 	/* A directory that is not where it was: whoever moved it caused an event there. */
-	if (locate_dir(share, dir, &at) < 0)
+	if (locate_dir(share, dir, &at) < 0) {
+		miss(share, dir);
 		return;
+	}
 	if (event->kind == WATCH_NAME)
 		name_event(share, dir, at.dir, event->name);
 	else
@@ -342,6 +369,7 @@ static void compare(struct share *share, struct node *node)
 	if (node == share->devbox || node->place == NODE_GONE)
 		return;
 	if (locate_stat(share, node, &stat) == 0) {
+		node->missed = false;
 		changes_note_names(share, node, &stat); /* no journal tells of them */
 		look_at(share, node, &stat, false);
 		return;

@@ -52,6 +52,7 @@ struct node {
 	uint64_t lookups;
 	uint32_t children;
 	int watch;	 /* of a directory; -1: none */
+	bool missed;	 /* of a directory: news from below it while it was not in its place */
 	bool many_names; /* it has, or may have, more than the one it has here */
 	enum node_place place;
 	char *name;
