@@ -14,6 +14,7 @@
 
 #define NOBODY		 65534u
 #define PROTECTED_MAX	 32
+#define ROOTS_MAX	 15 /* of other shares */
 #define FILES_IDLE_MS	 50 /* then a writable descriptor is closed: no ETXTBSY on the host */
 #define JOURNAL_MAX	 ((size_t)1 << 30)
 #define FILES_PINNED_MAX 256
@@ -26,7 +27,8 @@ struct share {
 	struct node *devbox; /* NULL without local_devbox */
 	struct node_key hidden;
 	bool has_hidden;
-	struct node_key protected[PROTECTED_MAX]; /* directories above the hidden one */
+	/* Directories above the hidden one, and roots of other shares. */
+	struct node_key protected[PROTECTED_MAX + ROOTS_MAX];
 	size_t protected_count;
 	struct list open; /* nodes with a descriptor, least recently used first */
 	size_t open_count;

@@ -188,6 +188,14 @@ static int find_protected(struct share *share, struct err *err)
 	}
 }
 
+int share_protect_root(struct share *share, const struct share *other, struct err *err)
+{
+	if (share->protected_count == ARRAY_SIZE(share->protected))
+		return err_set(err, ERR_INVALID, "too many shares");
+	share->protected[share->protected_count++] = other->root->key;
+	return 0;
+}
+
 static void on_free(void *context, struct node *node)
 {
 	struct share *share = context;

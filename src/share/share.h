@@ -46,6 +46,10 @@ struct share;
 struct share *share_new(const struct share_config *config, struct err *err);
 void share_free(struct share *share);
 
+/* Where shares overlap, the other one's root stays where it is and keeps its name, by which that one
+ * knows what is hidden in it. */
+int share_protect_root(struct share *share, const struct share *other, struct err *err);
+
 /* Answers one request. The answer is appended to `reply`; nothing is appended where FUSE wants no
  * answer. `again`: it was given to another server before, which may have done it without living to
  * tell. -1: this is no FUSE request at all, the peer is broken. */

@@ -353,6 +353,16 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 	return 0;
 }
 
+static int protect_roots(struct server *server, struct err *err)
+{
+	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		for (size_t j = 0; server->opened[i] && j < SHARE_PORT_SHARES_MAX; j++)
+			if (j != i && server->opened[j] &&
+			    share_protect_root(server->opened[i], server->opened[j], err) < 0)
+				return -1;
+	return 0;
+}
+
 static int start(struct server *server, struct err *err)
 {
 	struct err why = ERR_INIT;
@@ -372,6 +382,8 @@ static int start(struct server *server, struct err *err)
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (server->used[i] && open_share(server, i, err) < 0)
 			return -1;
+	if (protect_roots(server, err) < 0)
+		return -1;
 	share_port_init(&server->link, server->opened, server->nonce,
 			(uint64_t[]){server->state.heard, server->state.unsure});
 	return share_state_say(&server->state, server->nonce, err);

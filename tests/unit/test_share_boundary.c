@@ -283,6 +283,37 @@ static void a_directory_moved_out_of_the_share_is_out_of_reach(void)
 	CHECK_INT(share_rig_make(&rig, d, "g", FILE_MODE, NULL), -ESTALE);
 }
 
+/* It could get a name in the one that hides things in the other, which does not learn of it. */
+static void the_root_of_a_share_in_another_one_keeps_its_name(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct share_config config;
+	struct share *inner;
+	struct err err = ERR_INIT;
+	uint64_t sub;
+	uint64_t other;
+
+	share_rig_init(&rig);
+	CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "sub", DIR_MODE, &sub), 0);
+	CHECK_INT(share_rig_make(&rig, FUSE_ROOT_ID, "other", DIR_MODE, &other), 0);
+	config = rig.config;
+	config.root = openat(rig.config.root, "sub", O_RDONLY | O_DIRECTORY);
+	config.root_name = "sub";
+	config.hidden = -1;
+	inner = share_new(&config, &err);
+	CHECK(inner != NULL);
+	CHECK_INT(share_protect_root(rig.share, inner, &err), 0);
+	CHECK_INT(share_rig_rename(&rig, FUSE_ROOT_ID, "sub", other, ".devbox", 0), -EACCES);
+	CHECK_INT(share_rig_rename(&rig, FUSE_ROOT_ID, "other", FUSE_ROOT_ID, "sub",
+				   FUSE_RENAME_EXCHANGE),
+		  -EACCES);
+	CHECK_INT(share_rig_rename(&rig, FUSE_ROOT_ID, "other", FUSE_ROOT_ID, "sub", 0), -EACCES);
+	CHECK_INT(share_rig_remove(&rig, FUSE_RMDIR, FUSE_ROOT_ID, "sub"), -EACCES);
+	CHECK_INT(share_rig_make(&rig, sub, "f", FILE_MODE, NULL), 0);
+	share_free(inner);
+	(void)close(config.root);
+}
+
 TEST_MAIN(TEST(every_spelling_of_the_reserved_names_is_known),
 	  TEST(the_machines_directory_is_neither_seen_nor_made),
 	  TEST(no_rename_makes_the_machines_directory_appear),
@@ -292,4 +323,5 @@ TEST_MAIN(TEST(every_spelling_of_the_reserved_names_is_known),
 	  TEST(names_that_are_paths_are_refused), TEST(links_are_never_followed_by_the_host),
 	  TEST(ids_that_nobody_was_given_are_stale),
 	  TEST(a_host_that_swaps_directories_for_links_opens_no_way_out),
-	  TEST(a_directory_moved_out_of_the_share_is_out_of_reach))
+	  TEST(a_directory_moved_out_of_the_share_is_out_of_reach),
+	  TEST(the_root_of_a_share_in_another_one_keeps_its_name))
