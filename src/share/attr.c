@@ -1,7 +1,8 @@
 /*
  * From the host's attributes to what the guest sees: one pair of ids is mapped and everybody else
  * is nobody, setuid and setgid bits are not shown, the inode number is the host's own (git compares
- * it with its index).
+ * it with its index), but for other file systems below the root: the guest sees one device, in which
+ * two objects of one number would be one object to find, tar and rsync.
  */
 #include "share/internal.h"
 
@@ -30,12 +31,20 @@ static uint32_t rdev_of(uint64_t rdev)
 	return (minor & 0xff) | (major << 8) | ((minor & ~0xffu) << 12);
 }
 
+uint64_t attr_ino(const struct share *share, uint64_t dev, uint64_t ino)
+{
+	if (dev == share->root->key.dev)
+		return ino;
+	/* Of 15 bits, never none; real numbers rarely have so many. */
+	return ino ^ (((dev * 0x9e3779b97f4a7c15ULL) >> 49 | 1) << 48);
+}
+
 void attr_fill(const struct share *share, const struct node *node, const struct os_stat *stat,
 	       struct fuse_attr *ret_attr)
 {
 	(void)node;
 	*ret_attr = (struct fuse_attr){
-	    .ino = stat->ino,
+	    .ino = attr_ino(share, stat->dev, stat->ino),
 	    .size = stat->size,
 	    .blocks = stat->blocks,
 	    .atime = (uint64_t)stat->atime.tv_sec,
@@ -56,7 +65,7 @@ void attr_fill(const struct share *share, const struct node *node, const struct 
 void attr_fill_gone(const struct share *share, const struct node *node, struct fuse_attr *ret_attr)
 {
 	*ret_attr = (struct fuse_attr){
-	    .ino = node->key.ino,
+	    .ino = attr_ino(share, node->key.dev, node->key.ino),
 	    .size = node->seen.size,
 	    .blocks = (node->seen.size + 511) / 512,
 	    .atime = (uint64_t)node->seen.mtime.tv_sec,

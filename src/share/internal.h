@@ -92,6 +92,8 @@ bool share_is_hidden(const struct share *share, const struct os_stat *stat);
 bool share_is_protected(const struct share *share, const struct os_stat *stat);
 const char *share_name_of(const struct share *share, const struct node *node);
 
+/* The number that the guest sees of an object. */
+uint64_t attr_ino(const struct share *share, uint64_t dev, uint64_t ino);
 void attr_fill(const struct share *share, const struct node *node, const struct os_stat *stat,
 	       struct fuse_attr *ret_attr);
 /* For a node of which only the memory is left. */

@@ -70,7 +70,8 @@ static bool visit(void *context, const char *name, uint64_t ino, uint32_t type, 
 	struct share *share = list->call->share;
 	struct node *node = list->call->node;
 	struct fuse_entry_out entry = {0};
-	struct fuse_dirent dirent = {.ino = ino, .off = cookie, .type = type};
+	struct fuse_dirent dirent = {
+	    .ino = attr_ino(share, node->key.dev, ino), .off = cookie, .type = type};
 	size_t length = strlen(name);
 	size_t size = aligned((list->plus ? sizeof(entry) : 0) + sizeof(dirent) + length);
 
@@ -80,7 +81,7 @@ static bool visit(void *context, const char *name, uint64_t ino, uint32_t type, 
 		return false;
 	dirent.namelen = (uint32_t)length;
 	if (is_dot(name)) {
-		dirent.ino = node->key.ino;
+		dirent.ino = attr_ino(share, node->key.dev, node->key.ino);
 	} else if (node == share->root && share->devbox && strcmp(name, ".devbox") == 0) {
 		dirent.ino = NODE_DEVBOX;
 		dirent.type = DT_DIR;

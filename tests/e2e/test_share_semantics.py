@@ -2,6 +2,7 @@
 import errno
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -42,6 +43,30 @@ def test_what_root_of_the_guest_makes_belongs_to_the_user(rig):
 def test_the_hosts_inode_numbers_are_shown(rig):
     (rig.host / "numbered").write_text("1")
     assert (rig.guest / "numbered").stat().st_ino == (rig.host / "numbered").stat().st_ino
+
+
+def test_two_file_systems_in_a_share_have_no_number_in_common(dxvm):
+    rig = Rig(dxvm, disk="tmpfs")
+    sub = rig.host / "sub"
+    sub.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "dxvm-test", sub], check=True)
+    try:
+        for top in (rig.host, sub):
+            for i in range(20):
+                (top / f"{i}").write_text("1")
+        assert sub.stat().st_ino == rig.host.stat().st_ino
+        found = subprocess.run(["find", rig.guest, "-printf", "%i\\n"], check=True,
+                               capture_output=True, text=True).stdout.split()
+        assert len(found) == len(set(found)) == 43  # .devbox, sub and the top
+        for place in (rig.guest, rig.guest / "sub"):
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name not in ("sub", ".devbox"):
+                        assert entry.inode() == entry.stat().st_ino
+        assert (rig.guest / "1").stat().st_ino == (rig.host / "1").stat().st_ino
+    finally:
+        subprocess.run(["umount", "-l", sub], check=True)
+        rig.stop()
 
 
 def test_a_read_only_share_lifts_no_mode(dxvm):
