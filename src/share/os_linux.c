@@ -1,6 +1,6 @@
 /*
  * Linux. statx gives the birth time, which tells a file from a later one with the same inode
- * number; openat2 lets the kernel walk a whole path without following a link or leaving the root,
+ * number (but not on overlayfs, where a file gets another one with the first write); openat2 lets the kernel walk a whole path without following a link or leaving the root,
  * in one call. Where openat2 is missing (before 5.6, or refused by a container's filter) the walk
  * is made one component at a time, which a rename in between cannot turn into a way out either,
  * since no component is ".." or a link.
@@ -11,12 +11,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PROC_PATH_MAX 32
@@ -35,6 +37,34 @@ static int result(int value)
 static struct timespec time_of(struct statx_timestamp t)
 {
 	return (struct timespec){.tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec};
+}
+
+/* What was found out of file systems last: asking each time would cost as much as the stat. */
+static struct {
+	uint64_t dev;
+	bool overlay;
+} known[16];
+static size_t known_next;
+
+static bool is_overlay(int dir, const char *name, uint64_t dev)
+{
+	struct statfs fs;
+	int fd;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (known[i].dev == dev)
+			return known[i].overlay;
+	fd = *name ? openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : dir;
+	r = fstatfs(fd, &fs);
+	if (fd >= 0 && fd != dir)
+		(void)close(fd);
+	if (r < 0)
+		return false;
+	known[known_next].dev = dev;
+	known[known_next].overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
+	known_next = (known_next + 1) % ARRAY_SIZE(known);
+	return fs.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
 int os_stat_at(int dir, const char *name, struct os_stat *ret_stat)
@@ -59,7 +89,7 @@ int os_stat_at(int dir, const char *name, struct os_stat *ret_stat)
 	    .mtime = time_of(sx.stx_mtime),
 	    .ctime = time_of(sx.stx_ctime),
 	};
-	if (sx.stx_mask & STATX_BTIME)
+	if ((sx.stx_mask & STATX_BTIME) && !is_overlay(dir, name, ret_stat->dev))
 		ret_stat->btime = time_of(sx.stx_btime);
 	return 0;
 }

@@ -69,6 +69,31 @@ def test_two_file_systems_in_a_share_have_no_number_in_common(dxvm):
         rig.stop()
 
 
+def test_a_file_of_an_overlays_lower_layer_is_written(rig):
+    """It gets another birth time by that, but is the same file."""
+    parts = [rig.scratch / part for part in ("lower", "upper", "work")]
+    for part in (*parts, rig.host / "overlay"):
+        part.mkdir()
+        os.chown(part, HOST_ID, HOST_ID)
+    (parts[0] / "f").write_text("lower")
+    os.chown(parts[0] / "f", HOST_ID, HOST_ID)
+    mounted = subprocess.run(["mount", "-t", "overlay", "dxvm-test", "-o", "lowerdir={},upperdir={},"
+                              "workdir={}".format(*parts), rig.host / "overlay"], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no overlayfs on this host")
+
+    def work():
+        with open("overlay/f", "r+b") as file:
+            assert file.read() == b"lower"
+            file.write(b" and upper")
+        assert get("overlay/f") == b"lower and upper"
+    try:
+        rig.run(work)
+    finally:
+        subprocess.run(["umount", "-l", rig.host / "overlay"], check=True)
+    assert (parts[1] / "f").read_text() == "lower and upper"
+
+
 def test_a_read_only_share_lifts_no_mode(dxvm):
     """Not even for a moment: somebody else could open the file."""
     rig = Rig(dxvm, read_only=True)
