@@ -20,10 +20,11 @@ int watch_open(void)
 static bool is_remote(int dir)
 {
 	static const uint32_t types[] = {
-	    0x6969 /* NFS */,	     0x517b /* SMB */,	    0xff534d42 /* CIFS */,
-	    0xfe534d42 /* SMB2 */,   0x65735546 /* FUSE */, 0x01021997 /* 9p */,
-	    0x00c36400 /* Ceph */,   0x5346414f /* AFS */,  0x01161970 /* GFS2 */,
-	    0x0bd00bd0 /* Lustre */,
+	    0x6969 /* NFS */,	     0x517b /* SMB */,	      0xff534d42 /* CIFS */,
+	    0xfe534d42 /* SMB2 */,   0x65735546 /* FUSE */,   0x01021997 /* 9p */,
+	    0x00c36400 /* Ceph */,   0x5346414f /* AFS */,    0x01161970 /* GFS2 */,
+	    0x0bd00bd0 /* Lustre */, 0x786f4256 /* vboxsf */, 0x6b414653 /* kAFS */,
+	    0x7461636f /* OCFS2 */,  0x47504653 /* GPFS */,   0x19830326 /* BeeGFS */,
 	};
 	struct statfs fs;
 
