@@ -124,6 +124,15 @@ bool shares_alias_will_do(const char *alias, const char *path)
 	return strncmp(alias, path, strlen(path)) != 0;
 }
 
+int shares_link(const char *alias, const char *path, const struct user *user, struct err *err)
+{
+	if (symlink(path, alias) < 0)
+		return errno == EEXIST ? 0 : err_sys(err, "link %s", alias);
+	if (lchown(alias, user->uid, user->gid) < 0)
+		return err_sys(err, "owner of %s", alias);
+	return 0;
+}
+
 /* The host's own path leads to the share as well, where nothing else lies in the way. */
 static void make_alias(const struct message_share *share, const struct user *user)
 {
@@ -133,12 +142,9 @@ static void make_alias(const struct message_share *share, const struct user *use
 	if (!shares_alias_will_do(share->alias, share->path))
 		return;
 	*strrchr(parent, '/') = '\0';
-	if (home_mkdirs(user, parent, &err) < 0)
+	if (home_mkdirs(user, parent, &err) < 0 ||
+	    shares_link(share->alias, share->path, user, &err) < 0)
 		log_warn("shares", "%s", err.text);
-	else if (symlink(share->path, share->alias) < 0 && errno != EEXIST)
-		log_warn("shares", "link %s: %s", share->alias, strerror(errno));
-	else if (lchown(share->alias, user->uid, user->gid) < 0)
-		log_warn("shares", "owner of %s: %s", share->alias, strerror(errno));
 }
 
 static bool is_mounted(const struct shares *shares, uint32_t number)

@@ -26,3 +26,5 @@ const char *shares_nix_cache(const struct message_configure *configure);
 
 /* Whether a link may be made at that path of the host's: absolute, nothing of the system's. */
 bool shares_alias_will_do(const char *alias, const char *path);
+/* Makes it, the user's. Whatever the guest has there itself stays as it is. */
+int shares_link(const char *alias, const char *path, const struct user *user, struct err *err);

@@ -12,6 +12,7 @@
 #include "wire/msg.h"
 
 #include <stdint.h>
+#include <unistd.h>
 
 static struct user somebody = {.name = (char[]){"dev"},
 			       .uid = 1234,
@@ -195,6 +196,23 @@ static void no_alias_is_made_where_the_system_lives(void)
 		CHECK(!shares_alias_will_do(bad[i], "/home/d/devbox/p"));
 }
 
+static void what_the_guest_has_at_an_aliass_place_stays_as_it_is(void)
+{
+	auto_temp_dir struct temp_dir dir = temp_dir_make();
+	auto_free char *file = xasprintf("%s/file", dir.path);
+	auto_free char *link = xasprintf("%s/link", dir.path);
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	if (geteuid() != 0)
+		SKIP("only root gives files away");
+	temp_dir_put_text(&dir, "file", "the guest's");
+	CHECK_INT(shares_link(file, "/home/d/devbox/p", &somebody, &err), 0);
+	CHECK(lstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0);
+	CHECK_INT(shares_link(link, "/home/d/devbox/p", &somebody, &err), 0);
+	CHECK(lstat(link, &st) == 0 && S_ISLNK(st.st_mode) && st.st_uid == somebody.uid);
+}
+
 /* As localedef makes it: a header of 32-bit numbers, then somewhere the names. */
 static void put_archive(const struct temp_dir *dir, uint32_t used)
 {
@@ -237,4 +255,5 @@ TEST_MAIN(TEST(options_say_what_runs_where), TEST(pid_1_looks_at_no_argument),
 	  TEST(a_locale_the_guest_does_not_have_is_not_named_to_programs),
 	  TEST(the_root_is_found_on_the_kernel_command_line),
 	  TEST(hosts_keep_their_lines_and_know_one_name_of_ours),
-	  TEST(no_alias_is_made_where_the_system_lives))
+	  TEST(no_alias_is_made_where_the_system_lives),
+	  TEST(what_the_guest_has_at_an_aliass_place_stays_as_it_is))
