@@ -53,7 +53,7 @@ struct suspend {
 	bool leaving;  /* we were told to go: who comes is not let in */
 	bool resuming; /* the machine of now goes on as the one before */
 	bool loading;  /* and has been told to load the state */
-	bool unseen;   /* it ended by itself before that */
+	bool unseen;   /* its failure is no fault of the state's */
 	bool working;  /* a worker is running */
 	uv_work_t work;
 	atomic_bool cancel;
@@ -140,6 +140,8 @@ void suspend_saved(void *ctx, const struct err *failure);
 void suspend_stalled(struct supervisor *s);
 /* The machine is gone in STATE_SUSPENDING. False: it was not us. */
 bool suspend_gone(struct supervisor *s);
+/* No machine goes on from what was taken, suspend.failure says why: it goes to disk, to stay. */
+void suspend_keep(struct supervisor *s);
 
 /* resume.c */
 /* Before a machine is prepared: the accelerator of the one that may go on; NULL: there is none. */
@@ -159,6 +161,8 @@ void resume_ready(struct supervisor *s);
 void resume_failed(struct supervisor *s, const char *why);
 /* The machine is gone while it was resumed: boots. False: it was not resumed. */
 bool resume_gone(struct supervisor *s, const char *why);
+/* The end, with suspend.failure: the state is on disk and whole. */
+void resume_stay(struct supervisor *s);
 
 /* idle.c */
 void idle_init(struct supervisor *s);

@@ -9,10 +9,14 @@
  *	5  the guest goes on; the agent says HELLO with the nonce of the boot that was suspended, and is
  *	   told the time
  *
- * From memory that a suspend has just left it is the same without 1 and the copy. A failure in any
- * step ends that machine, says why in a line, voids what was saved, and boots. Not so when QEMU
- * cannot even be started or ends by itself before it has seen the state: that is no fault of the
- * state's, and the VM stays suspended until the host is well again.
+ * A failure in any step ends that machine, says why in a line, voids what was saved, and boots. Not
+ * so when QEMU cannot even be started or ends by itself before it has seen the state, or when a
+ * shared directory is missing: that is no fault of the state's, and the VM stays suspended until the
+ * host is well again.
+ *
+ * From memory that a suspend has just left it is the same without 1 and the copy. Whatever fails
+ * before 5, that memory is whole and is all there is of the guest: it goes to disk then, and the VM
+ * stays suspended.
  */
 #include "supervisor/internal.h"
 
@@ -155,15 +159,21 @@ bool resume_prepare(struct supervisor *s)
 
 /* -- 2 and 3 -- */
 
-void resume_failed(struct supervisor *s, const char *why)
+static void end_machine(struct supervisor *s, const char *why, bool unseen)
 {
 	struct suspend *u = &s->suspend;
 
 	if (!u->resuming || u->failure || s->state >= STATE_STOPPING)
 		return;
 	u->failure = xstrdup(why);
+	u->unseen = unseen;
 	if (s->vm)
 		s->vm->ops->kill(s->vm);
+}
+
+void resume_failed(struct supervisor *s, const char *why)
+{
+	end_machine(s, why, false);
 }
 
 /* KVM may be gone for good; a boot can do without. */
@@ -177,7 +187,7 @@ static bool has_accel(const struct supervisor *s)
 	       (kvm_choose(&accel, &reason, &err) == 0 && accel == VM_ACCEL_KVM);
 }
 
-static void stay(struct supervisor *s)
+void resume_stay(struct supervisor *s)
 {
 	auto_free char *text =
 	    xasprintf("the VM stays suspended: %s; `dxvm kill` throws away what ran in it",
@@ -208,8 +218,10 @@ static void boot(struct supervisor *s)
 
 static void stay_or_boot(struct supervisor *s)
 {
-	if (s->suspend.unseen && has_accel(s))
-		stay(s);
+	if (s->suspend.taken)
+		suspend_keep(s);
+	else if (s->suspend.unseen)
+		resume_stay(s);
 	else
 		boot(s);
 }
@@ -221,9 +233,10 @@ bool resume_gone(struct supervisor *s, const char *why)
 	if (!u->resuming || s->state >= STATE_STOPPING)
 		return false;
 	(void)uv_timer_stop(&s->limit); /* of its agent, which went, too */
-	u->unseen = !u->failure && !u->loading && !u->taken;
-	if (!u->failure)
+	if (!u->failure) {
 		u->failure = xstrdup(why[0] ? why : "the machine ended");
+		u->unseen = !u->loading && has_accel(s);
+	}
 	if (u->working)
 		atomic_store(&u->cancel, true); /* goes on in after_fill */
 	else
@@ -236,9 +249,12 @@ static void load(struct supervisor *s)
 	struct err err = ERR_INIT;
 
 	log_info("resume", "the memory is filled after %.2f s", seconds_since_start(s));
+	if (lifecycle_start_share(s, s->suspend.share_fd, &err) < 0) {
+		end_machine(s, err.text, true);
+		return;
+	}
 	s->suspend.loading = true;
-	if (lifecycle_start_share(s, s->suspend.share_fd, &err) < 0 ||
-	    s->vm->ops->load(s->vm, &err) < 0)
+	if (s->vm->ops->load(s->vm, &err) < 0)
 		resume_failed(s, err.text);
 }
 
@@ -348,6 +364,7 @@ void resume_loaded(void *ctx, const struct err *failure)
 		resume_failed(s, err.text);
 	} else {
 		log_info("resume", "the guest goes on after %.2f s", seconds_since_start(s));
+		s->suspend.taken = false; /* it changes what was */
 		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
 		s->vm->ops->cont(s->vm);
 	}

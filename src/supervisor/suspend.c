@@ -11,7 +11,8 @@
  * Until 3 a failure lets the machine go on; the agent hears a new HELLO on the same port, and a guest
  * that does not answer it is switched off, as is one that never comes to rest. From 3 on
  * whatever happens, a client that wants the guest or a disk that is full, leads to a new machine
- * that goes on from memory (resume.c). The guest is never left standing still.
+ * that goes on from memory (resume.c); where there can be none, to 4 and an end, whoever wants it.
+ * The guest is never left standing still.
  */
 #include "supervisor/internal.h"
 
@@ -110,10 +111,8 @@ static void go_on_from_memory(struct supervisor *s)
 	s->started_ms = uv_now(&s->loop);
 	supervisor_set_state(s, STATE_STARTING);
 	if (lifecycle_start(s, &err) < 0) {
-		(void)err_wrap(&err,
-			       "the VM cannot go on; what ran in it is lost, its disk is not");
-		log_error("suspend", "%s", err.text);
-		lifecycle_finish(s, err.text, "");
+		s->suspend.failure = xstrdup(err.text);
+		suspend_keep(s);
 	}
 }
 
@@ -165,6 +164,22 @@ static void save_work(uv_work_t *work)
 					      &u->cancel, &u->err);
 }
 
+/* It was saved, or not, because no machine went on from memory. */
+static void end_with_failure(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	if (u->result == 0) {
+		resume_stay(s);
+		return;
+	}
+	auto_free char *text = xasprintf("the VM cannot go on: %s; it cannot be saved either: %s; "
+					 "what ran in it is lost, its disk is not",
+					 u->failure, u->err.text);
+	log_error("suspend", "%s", text);
+	lifecycle_finish(s, text, "");
+}
+
 static void after_save(uv_work_t *work, int status)
 {
 	struct supervisor *s = work->data;
@@ -173,6 +188,10 @@ static void after_save(uv_work_t *work, int status)
 
 	(void)status;
 	u->working = false;
+	if (u->failure) {
+		end_with_failure(s);
+		return;
+	}
 	if (failed && u->err.code != ERR_CANCELLED) {
 		auto_free char *text =
 		    xasprintf("the VM goes on, because it could not be saved: %s", u->err.text);
@@ -194,8 +213,11 @@ static void after_save(uv_work_t *work, int status)
 static void start_saving(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
+	enum vm_accel accel = u->manifest.accel;
 
 	supervisor_set_state(s, STATE_SAVING);
+	saved_manifest_done(&u->manifest); /* of a save before */
+	u->manifest.accel = accel;
 	u->manifest.machine = xstrdup(u->machine);
 	u->manifest.processor = u->manifest.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
 	memcpy(u->manifest.boot_nonce, s->boot_nonce, sizeof(s->boot_nonce));
@@ -213,7 +235,7 @@ void suspend_wanted(struct supervisor *s)
 	if ((s->state != STATE_SUSPENDING && s->state != STATE_SAVING) || (u->leaving && !u->stop))
 		return;
 	u->wanted = true;
-	if (s->state == STATE_SAVING)
+	if (s->state == STATE_SAVING && !u->failure)
 		atomic_store(&u->cancel, true);
 }
 
@@ -228,7 +250,7 @@ bool suspend_gone(struct supervisor *s)
 	(void)uv_timer_stop(&s->limit);
 	log_info("suspend", "the guest is memory after %.2f s", seconds_since(s, u->began_ms));
 	u->ram_fd = take_fd(&s->machine.spec.ram_fd);
-	saved_manifest_done(&u->manifest);
+	free(take_ptr(&u->failure)); /* it was taken all the same */
 	u->manifest.accel = s->machine.spec.accel;
 	close_fd(&u->agent_fd);
 	lifecycle_drop_machine(s);
@@ -237,6 +259,18 @@ bool suspend_gone(struct supervisor *s)
 	else
 		start_saving(s);
 	return true;
+}
+
+void suspend_keep(struct supervisor *s)
+{
+	struct suspend *u = &s->suspend;
+
+	log_error("suspend", "the VM cannot go on from memory: %s", u->failure);
+	u->resuming = false;
+	if (u->ram_fd < 0)
+		u->ram_fd = take_fd(&s->machine.spec.ram_fd);
+	lifecycle_drop_machine(s);
+	start_saving(s);
 }
 
 void suspend_saved(void *ctx, const struct err *failure)

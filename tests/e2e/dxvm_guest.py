@@ -83,6 +83,11 @@ class Guest:
                 self.descriptions[channel] = [int.from_bytes(payload[2:6], "big"), b""]
             elif kind == DATA and channel in self.descriptions:
                 self.describe(channel, payload)
+            else:
+                self.read_other(kind)
+
+    def read_other(self, kind):
+        """What this guest has no use for."""
 
     def answer(self, fields):
         number, what = fields.number(4), fields.number(2)

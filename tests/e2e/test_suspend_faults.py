@@ -1,0 +1,155 @@
+"""Hosts in trouble around a suspend and a resume: what ran in the VM is still there when the trouble is over, and
+nobody waits for ever. QEMU and the guest are played (played_vm.py); the real ones are in tests/vm/test_suspend*.py.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from projects import BUILD, Project, alive, stop_quietly, wait_until
+
+MIB = 1 << 20
+
+
+class Played(Project):
+    """A project whose machine is played."""
+
+    def __init__(self, dxvm, scratch, environment):
+        folder = scratch / "bin"
+        folder.mkdir(parents=True)
+        here = pathlib.Path(__file__).resolve().parent
+        program = folder / "qemu-system-x86_64"
+        shutil.copy(here / "played_vm.py", program)
+        program.chmod(0o755)
+        self.folder = folder
+        environment = {**environment, "PATH": f"{folder}:{environment['PATH']}", "DXVM_ACCEL": "tcg",
+                       "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"}
+        super().__init__(dxvm, scratch / "p", environment, "fake")
+        (self.data / "guest").write_text("tiny\n")
+        (self.data / "boot").mkdir()
+        for name in ("kernel", "initrd"):
+            (self.data / "boot" / name).write_bytes(name.encode())
+        assert self.run("config", "mem=256M").returncode == 0
+        self.play()
+
+    def play(self, *lines):
+        (self.folder / "play").write_text("".join(f"{line}\n" for line in lines))
+
+    def machines(self):
+        """Those that were started so far: "boot" or "resume"."""
+        return [line.split()[0] for line in (self.folder / "runs").read_text().splitlines()]
+
+    def boot(self):
+        """The number of the guest's boot."""
+        done = self.run("exec", "boot")
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def suspend(self):
+        done = self.run("suspend")
+        assert done.returncode == 0, done.stderr.decode()
+        assert self.is_saved()
+
+    def is_saved(self):
+        return (self.data / "saved" / "manifest").exists()
+
+    def fails(self, *words):
+        """What such a command says that fails."""
+        done = self.run(*words)
+        assert done.returncode == 125, done.stderr.decode()
+        return done.stderr.decode()
+
+
+@pytest.fixture
+def make(dxvm, scratch, clean_environment):
+    """A function that makes such projects, of another dxvm if need be."""
+    made = []
+
+    def one(program=dxvm, **more):
+        made.append(Played(program, scratch / str(len(made)), {**clean_environment, **more}))
+        return made[-1]
+
+    yield one
+    for project in made:
+        stop_quietly(project)
+
+
+@pytest.fixture
+def project(make):
+    """One."""
+    return make()
+
+
+def test_a_guest_goes_on_from_disk(project):
+    before = project.boot()
+    project.suspend()
+    assert project.boot() == before
+    assert project.machines() == ["boot", "resume"]
+    assert not project.is_saved()
+
+
+def go_on_from_memory(project, between, *lines):
+    """Somebody comes in the middle of a suspend, so that another machine goes on from memory, which plays so:
+    status and error text. `between`: what happens before."""
+    project.play("boot hold quit", *lines)
+    before = project.boot()
+    suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
+    wait_until((project.folder / "held").exists, "the machine has given its state")
+    between()
+    entering = project.popen("exec", "boot", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    (project.folder / "go").touch()
+    out, text = entering.communicate(timeout=120)
+    suspending.wait(60)
+    project.play()
+    return before, entering.returncode, out.decode(), text.decode()
+
+
+def test_who_comes_while_it_is_suspended_gets_the_same_guest(project):
+    before, status, out, text = go_on_from_memory(project, lambda: None)
+    assert (status, out) == (0, before), text
+    assert project.machines() == ["boot", "resume"]
+
+
+@pytest.fixture
+def stick(project, scratch):
+    """A directory that is shared with it."""
+    path = scratch / "stick"
+    path.mkdir()
+    assert project.run("config", f"share+={path}").returncode == 0
+    return path
+
+
+STAYS = "the VM stays suspended: "
+MISSING = f"{STAYS}shares: `dxvm config share-="
+
+
+def test_a_vm_whose_shared_directory_is_missing_stays_suspended(project, stick):
+    before = project.boot()
+    project.suspend()
+    stick.rmdir()
+    assert MISSING in project.fails("start")
+    assert project.is_saved()
+    stick.mkdir()
+    assert project.boot() == before
+
+
+def test_a_guest_in_memory_whose_shared_directory_is_missing_is_saved(project, stick):
+    before, status, _, text = go_on_from_memory(project, stick.rmdir)
+    assert status == 125 and MISSING in text, text
+    assert project.is_saved()
+    stick.mkdir()
+    assert project.boot() == before
+
+
+def test_a_guest_in_memory_without_a_qemu_is_saved(project):
+    program = project.folder / "qemu-system-x86_64"
+    project.environment["PATH"] = f"{project.folder}:/nonexistent"
+    before, status, _, text = go_on_from_memory(project, lambda: program.rename(project.folder / "away"))
+    (project.folder / "away").rename(program)
+    assert status == 125 and f"{STAYS}start the machine: QEMU is missing" in text, text
+    assert project.is_saved()
+    assert project.boot() == before
