@@ -2,13 +2,15 @@
  * Disks that fail, for programs under test: linked instead of base/fault.c. All processes of one
  * test share a file that DXVM_TEST_FAULTS names: each operation adds a line to it, so that its
  * length is how far they got. DXVM_TEST_FAULT is "fail N" or "abort N": the N-th operation fails as
- * on a full or a broken disk, or its process is killed before it. Without both, all goes well.
+ * on a full or a broken disk, or its process is killed before it. "always OPERATION NAME" is a file
+ * with which that never works. Without both, all goes well.
  */
 #include "base/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +53,14 @@ static long count(const char *path, const char *operation, const char *name)
 	return lines;
 }
 
+static bool fails_always(const char *fault, const char *operation, const char *name)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text), "always %s %s", operation, name);
+	return fault && strcmp(fault, text) == 0;
+}
+
 int fault_point(const char *operation, const char *name)
 {
 	const char *path = getenv("DXVM_TEST_FAULTS");
@@ -58,7 +68,8 @@ int fault_point(const char *operation, const char *name)
 	int error = error_of(operation);
 	long wanted = fault ? strtol(fault + strcspn(fault, " "), NULL, 10) : 0;
 
-	if (!path || count(path, operation, name) != wanted)
+	if (!path ||
+	    (count(path, operation, name) != wanted && !fails_always(fault, operation, name)))
 		return 0;
 	if (strncmp(fault, "abort", 5) == 0)
 		(void)kill(getpid(), SIGKILL);

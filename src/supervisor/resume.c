@@ -54,16 +54,18 @@ static void forget(struct supervisor *s)
 
 /* -- 1 -- */
 
-static void refuse(struct supervisor *s, const char *why)
+/* Fails where the saved state cannot be removed: whoever looks would find it again. */
+static int refuse(struct supervisor *s, const char *why, struct err *err)
 {
 	auto_free char *text = xasprintf("booting, because the suspended VM cannot go on: %s", why);
-	struct err err = ERR_INIT;
 
 	log_warn("resume", "%s", text);
 	control_note(s->control, text);
 	forget(s);
-	if (saved_remove(s->data_dir, &err) < 0)
-		log_warn("resume", "%s", err.text);
+	if (saved_remove(s->data_dir, err) == 0)
+		return 0;
+	return err_wrap(err, "nothing boots beside a saved state, which cannot be removed: %s",
+			s->project.data_dir);
 }
 
 static int make_memory(struct suspend *u, struct err *err)
@@ -78,6 +80,7 @@ const enum vm_accel *resume_look(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
 	struct err err = ERR_INIT;
+	struct err left = ERR_INIT; /* is found and told by lifecycle_start */
 
 	if (u->taken)
 		return &u->manifest.accel;
@@ -89,9 +92,9 @@ const enum vm_accel *resume_look(struct supervisor *s)
 		return &u->manifest.accel;
 	}
 	if (err.code != ERR_NOT_FOUND)
-		refuse(s, err.text);
+		(void)refuse(s, err.text, &left);
 	else /* what a save that was interrupted has left */
-		(void)saved_remove(s->data_dir, &err);
+		(void)saved_remove(s->data_dir, &left);
 	return NULL;
 }
 
@@ -99,6 +102,7 @@ static bool can_use_saved(struct supervisor *s)
 {
 	struct suspend *u = &s->suspend;
 	struct err err = ERR_INIT;
+	struct err left = ERR_INIT;
 	auto_free char *processor =
 	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
 
@@ -106,7 +110,7 @@ static bool can_use_saved(struct supervisor *s)
 		return false;
 	if (saved_state_fits(s->data_dir, &u->manifest, u->machine, processor, &err) < 0 ||
 	    make_memory(u, &err) < 0) {
-		refuse(s, err.text);
+		(void)refuse(s, err.text, &left);
 		return false;
 	}
 	memcpy(s->boot_nonce, u->manifest.boot_nonce, sizeof(s->boot_nonce));
@@ -202,7 +206,12 @@ static void boot(struct supervisor *s)
 {
 	struct err err = ERR_INIT;
 
-	refuse(s, s->suspend.failure);
+	if (refuse(s, s->suspend.failure, &err) < 0) {
+		log_error("resume", "%s", err.text);
+		lifecycle_drop_machine(s);
+		lifecycle_finish(s, err.text, "");
+		return;
+	}
 	lifecycle_drop_machine(s);
 	if (s->suspend.stop || s->suspend.leaving) { /* then there is nothing to boot for */
 		lifecycle_finish(s, NULL, "the VM was stopped");

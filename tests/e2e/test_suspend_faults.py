@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from projects import BUILD, Project, alive, stop_quietly, wait_until
+from projects import BUILD, Project, stop_quietly, wait_until
 
 MIB = 1 << 20
 
@@ -56,9 +56,9 @@ class Played(Project):
     def is_saved(self):
         return (self.data / "saved" / "manifest").exists()
 
-    def fails(self, *words):
+    def fails(self, *words, **more):
         """What such a command says that fails."""
-        done = self.run(*words)
+        done = self.run(*words, **more)
         assert done.returncode == 125, done.stderr.decode()
         return done.stderr.decode()
 
@@ -153,3 +153,27 @@ def test_a_guest_in_memory_without_a_qemu_is_saved(project):
     assert status == 125 and f"{STAYS}start the machine: QEMU is missing" in text, text
     assert project.is_saved()
     assert project.boot() == before
+
+
+@pytest.fixture
+def faulty(make, scratch):
+    """One whose disk may fail (tests/fault_points.c)."""
+    libexec = scratch / "libexec"
+    libexec.mkdir()
+    for room, name in (("agent", "dxvm-agent"), ("devbox", "dxvm-devbox")):
+        (libexec / name).symlink_to(BUILD / "src" / room / name)
+    return make(str(BUILD / "tests" / "e2e" / "dxvm-faulty"), DXVM_LIBEXEC=str(libexec),
+                DXVM_TEST_FAULTS=str(scratch / "faults"))
+
+
+def test_a_saved_state_that_cannot_be_removed_is_told_once(faulty):
+    before = faulty.boot()
+    faulty.suspend()
+    faulty.play("resume refuse migrate-incoming")
+    faulty.environment["DXVM_TEST_FAULT"] = "always remove manifest"
+    text = faulty.fails("start", timeout=20)
+    assert f"cannot be removed: {faulty.data}: remove manifest: Input/output error" in text, text
+    assert faulty.machines() == ["boot", "resume"]
+    del faulty.environment["DXVM_TEST_FAULT"]
+    faulty.play()
+    assert faulty.boot() == before
