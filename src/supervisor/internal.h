@@ -144,11 +144,12 @@ bool suspend_gone(struct supervisor *s);
 void suspend_keep(struct supervisor *s);
 
 /* resume.c */
-/* Before a machine is prepared: the accelerator of the one that may go on; NULL: there is none. */
-const enum vm_accel *resume_look(struct supervisor *s);
+/* Before a machine is prepared: the accelerator of the one that may go on; NULL: there is none. Here
+ * and in the next a failure is the host's: what is there stays. */
+int resume_look(struct supervisor *s, const enum vm_accel **ret_accel, struct err *err);
 /* Whether the machine that was prepared is to go on from memory or disk. Says why not if there was
  * something. */
-bool resume_prepare(struct supervisor *s);
+int resume_prepare(struct supervisor *s, bool *ret_resuming, struct err *err);
 /* It was started. */
 int resume_started(struct supervisor *s, struct err *err);
 void resume_loaded(void *ctx, const struct err *failure);

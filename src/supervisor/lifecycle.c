@@ -382,15 +382,18 @@ int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err)
 int lifecycle_start(struct supervisor *s, struct err *err)
 {
 	struct machine *m = &s->machine;
+	const enum vm_accel *accel;
 	bool resuming;
 
 	s->ready_ms = 0;
-	if (machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, s->previous,
-			    resume_look(s), err) < 0)
+	if (resume_look(s, &accel, err) < 0 ||
+	    machine_prepare(m, s->data_dir, &s->project, &s->identity, &s->settings, s->previous,
+			    accel, err) < 0)
 		return -1;
 	if (s->tried_tcg)
 		m->spec.accel = VM_ACCEL_TCG;
-	resuming = resume_prepare(s);
+	if (resume_prepare(s, &resuming, err) < 0)
+		return -1;
 	log_info("machine", "%s", s->suspend.machine);
 	if (m->accel_reason[0])
 		control_note(s->control, m->accel_reason);

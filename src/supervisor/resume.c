@@ -10,9 +10,9 @@
  *	   told the time
  *
  * A failure in any step ends that machine, says why in a line, voids what was saved, and boots. Not
- * so when QEMU cannot even be started or ends by itself before it has seen the state, or when a
- * shared directory is missing: that is no fault of the state's, and the VM stays suspended until the
- * host is well again.
+ * so when QEMU cannot even be started or ends by itself before it has seen the state, when a shared
+ * directory is missing, or when the state could not be read, be that for want of memory or of its
+ * key: that is no fault of the state's, and the VM stays suspended until the host is well again.
  *
  * From memory that a suspend has just left it is the same without 1 and the copy. Whatever fails
  * before 5, that memory is whole and is all there is of the guest: it goes to disk then, and the VM
@@ -76,45 +76,66 @@ static int make_memory(struct suspend *u, struct err *err)
 						  : 0;
 }
 
-const enum vm_accel *resume_look(struct supervisor *s)
+/* There is none, it is damaged, or it is of another VM, disk or machine. */
+static bool is_useless(const struct err *why)
 {
-	struct suspend *u = &s->suspend;
-	struct err err = ERR_INIT;
-	struct err left = ERR_INIT; /* is found and told by lifecycle_start */
-
-	if (u->taken)
-		return &u->manifest.accel;
-	forget(s);
-	if (!s->settings.guest->has_machine)
-		return NULL;
-	if (saved_state_open(s->data_dir, &s->identity, &u->manifest, &err) == 0) {
-		u->found = true;
-		return &u->manifest.accel;
-	}
-	if (err.code != ERR_NOT_FOUND)
-		(void)refuse(s, err.text, &left);
-	else /* what a save that was interrupted has left */
-		(void)saved_remove(s->data_dir, &left);
-	return NULL;
+	return why->code == ERR_INVALID || why->code == ERR_NOT_FOUND;
 }
 
-static bool can_use_saved(struct supervisor *s)
+static int stays(struct err *err)
+{
+	return err_wrap(err, "the VM stays suspended");
+}
+
+int resume_look(struct supervisor *s, const enum vm_accel **ret_accel, struct err *err)
 {
 	struct suspend *u = &s->suspend;
-	struct err err = ERR_INIT;
-	struct err left = ERR_INIT;
+	struct err why = ERR_INIT;
+
+	*ret_accel = &u->manifest.accel;
+	if (u->taken)
+		return 0;
+	forget(s);
+	*ret_accel = NULL;
+	if (!s->settings.guest->has_machine)
+		return 0;
+	if (saved_state_open(s->data_dir, &s->identity, &u->manifest, &why) == 0) {
+		u->found = true;
+		*ret_accel = &u->manifest.accel;
+		return 0;
+	}
+	if (!is_useless(&why)) {
+		*err = why;
+		return stays(err);
+	}
+	if (why.code != ERR_NOT_FOUND)
+		return refuse(s, why.text, err);
+	/* What a save that was interrupted has left. */
+	(void)saved_remove(s->data_dir, &why);
+	return 0;
+}
+
+static int use_saved(struct supervisor *s, bool *ret_resuming, struct err *err)
+{
+	struct suspend *u = &s->suspend;
+	struct err why = ERR_INIT;
 	auto_free char *processor =
 	    s->machine.spec.accel == VM_ACCEL_KVM ? saved_processor() : xstrdup("");
 
+	*ret_resuming = false;
 	if (!u->found)
-		return false;
-	if (saved_state_fits(s->data_dir, &u->manifest, u->machine, processor, &err) < 0 ||
-	    make_memory(u, &err) < 0) {
-		(void)refuse(s, err.text, &left);
-		return false;
+		return 0;
+	if (saved_state_fits(s->data_dir, &u->manifest, u->machine, processor, &why) < 0) {
+		if (is_useless(&why))
+			return refuse(s, why.text, err);
+		*err = why;
+		return stays(err);
 	}
+	if (make_memory(u, err) < 0)
+		return stays(err);
 	memcpy(s->boot_nonce, u->manifest.boot_nonce, sizeof(s->boot_nonce));
-	return true;
+	*ret_resuming = true;
+	return 0;
 }
 
 static void describe(struct supervisor *s)
@@ -140,25 +161,28 @@ static void describe(struct supervisor *s)
 	s->suspend.machine = buf_take_string(&text);
 }
 
-bool resume_prepare(struct supervisor *s)
+int resume_prepare(struct supervisor *s, bool *ret_resuming, struct err *err)
 {
 	struct suspend *u = &s->suspend;
 	struct vm_spec *spec = &s->machine.spec;
 
 	describe(s);
+	*ret_resuming = u->taken;
 	if (!s->machine.ops->load)
-		return false;
+		return 0;
 	if (u->taken) {
 		close_fd(&spec->ram_fd);
 		spec->ram_fd = take_fd(&u->ram_fd);
 		(void)lseek(u->state_fd, 0, SEEK_SET); /* QEMU left it at the end */
-	} else if (!can_use_saved(s)) {
-		return false;
+	} else if (use_saved(s, ret_resuming, err) < 0) {
+		return -1;
 	}
+	if (!*ret_resuming)
+		return 0;
 	spec->incoming = true;
 	spec->state_fd = u->state_fd;
 	u->resuming = true;
-	return true;
+	return 0;
 }
 
 /* -- 2 and 3 -- */
@@ -293,7 +317,7 @@ static void after_fill(uv_work_t *work, int status)
 	if (!s->vm)
 		stay_or_boot(s);
 	else if (u->result < 0)
-		resume_failed(s, u->err.text);
+		end_machine(s, u->err.text, !is_useless(&u->err));
 	else
 		load(s);
 }

@@ -59,8 +59,10 @@ int saved_key_sign(const char *context, const void *bytes, size_t length,
 	struct hmac_sha256_ctx hmac;
 	uint8_t key[KEY_SIZE];
 
-	if (load_key(key, err) < 0)
+	if (load_key(key, err) < 0) {
+		err->code = ERR_SYSTEM; /* says nothing of what was or is to be signed */
 		return err_wrap(err, "the key for saved states");
+	}
 	hmac_sha256_set_key(&hmac, sizeof(key), key);
 	hmac_sha256_update(&hmac, strlen(context) + 1, (const uint8_t *)context);
 	hmac_sha256_update(&hmac, length, bytes);

@@ -15,7 +15,8 @@
 
 #define SAVED_MAC_SIZE 32
 
-/* Over the context (a word) and the bytes. Makes the key when there is none yet. */
+/* Over the context (a word) and the bytes. Makes the key when there is none yet; ERR_SYSTEM when it
+ * cannot be had. */
 int saved_key_sign(const char *context, const void *bytes, size_t length,
 		   uint8_t ret_mac[SAVED_MAC_SIZE], struct err *err);
 /* ERR_INVALID when it was not signed with this key. */

@@ -203,6 +203,8 @@ int saved_state_fits(int data_dir, const struct saved_manifest *manifest, const 
 
 	if (strcmp(manifest->machine, machine) != 0)
 		return say_difference(manifest->machine, machine, err);
+	if (manifest->processor[0] && !processor[0])
+		return err_set(err, ERR_SYSTEM, "/proc/cpuinfo does not say which processor it is");
 	if (strcmp(manifest->processor, processor) != 0)
 		return err_set(err, ERR_INVALID, "this host's processor is another one");
 	if (read_generation(data_dir, now.generation, err) < 0)
@@ -226,8 +228,12 @@ static int read_blob(int dir, const char *name, const struct saved_blob *blob, i
 	if (blob->bytes == 0 || to < 0)
 		return 0;
 	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return err_sys(err, SAVED_DIR "/%s", name);
+	if (fd < 0) {
+		(void)err_sys(err, SAVED_DIR "/%s", name);
+		if (errno == ENOENT || errno == ELOOP)
+			err->code = ERR_INVALID;
+		return -1;
+	}
 	if (saved_ram_read(fd, to, blob->bytes, blob->sums, cancel, err) < 0)
 		return err_wrap(err, SAVED_DIR "/%s", name);
 	return 0;

@@ -29,10 +29,13 @@ int saved_state_write(int data_dir, const struct identity *identity,
 		      const struct saved_memory *memory, struct saved_manifest *manifest,
 		      const atomic_bool *cancel, struct err *err);
 
+/* Of the next three only ERR_INVALID and ERR_NOT_FOUND say something of what was saved, all else of
+ * the host, where the same may work later. */
 /* ERR_NOT_FOUND: there is none. ERR_INVALID: damaged or not ours. saved_manifest_done frees. */
 int saved_state_open(int data_dir, const struct identity *identity,
 		     struct saved_manifest *ret_manifest, struct err *err);
-/* Whether it can go on as this machine on this disk; ERR_INVALID says what is different. */
+/* Whether it can go on as this machine on this disk; ERR_INVALID says what is different,
+ * ERR_NOT_FOUND that a machine has run since. */
 int saved_state_fits(int data_dir, const struct saved_manifest *manifest, const char *machine,
 		     const char *processor, struct err *err);
 /* Fills memory, which must be all zero. ERR_INVALID when something is damaged. */

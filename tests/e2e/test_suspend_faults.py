@@ -177,3 +177,34 @@ def test_a_saved_state_that_cannot_be_removed_is_told_once(faulty):
     del faulty.environment["DXVM_TEST_FAULT"]
     faulty.play()
     assert faulty.boot() == before
+
+
+def test_a_host_without_memory_for_it_leaves_the_vm_suspended(faulty):
+    operations = pathlib.Path(faulty.environment["DXVM_TEST_FAULTS"])
+    before = faulty.boot()
+    faulty.suspend()
+    operations.unlink()
+    assert faulty.run("start").returncode == 0
+    lines = operations.read_text().splitlines()
+    last = max(number for number, line in enumerate(lines, 1) if line == "size ")
+    faulty.suspend()
+    operations.unlink()
+    faulty.environment["DXVM_TEST_FAULT"] = f"fail {last}"
+    text = faulty.fails("start")
+    assert STAYS in text and "No space left on device" in text, text
+    del faulty.environment["DXVM_TEST_FAULT"]
+    assert faulty.boot() == before
+
+
+def test_a_key_that_cannot_be_used_leaves_the_vm_suspended(project):
+    key = pathlib.Path(project.environment["XDG_STATE_HOME"], "devbox", "vm", "key")
+    before = project.boot()
+    project.suspend()
+    for damage in (lambda: key.write_bytes(b"short"), lambda: (key.unlink(), key.mkdir())):
+        content = key.read_bytes()
+        damage()
+        assert f"{STAYS}saved/manifest: the key for saved states: " in project.fails("start")
+        if key.is_dir():
+            key.rmdir()
+        key.write_bytes(content)
+    assert project.boot() == before

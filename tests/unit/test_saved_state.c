@@ -178,6 +178,29 @@ static void one_of_another_vm_or_another_key_is_refused(void)
 	CHECK_USE(&rig, &identity, MACHINE, "fast", "");
 }
 
+/* Such an error must not be one of the state's, which would be thrown away for it. */
+static void a_host_that_cannot_tell_says_nothing_of_the_state(void)
+{
+	auto_manifest struct saved_manifest manifest = {.machine = NULL};
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+
+	rig_init(&rig);
+	CHECK_INT(save(&rig, &err), 0);
+	CHECK(renameat(rig.dir.fd, "devbox/vm/key", rig.dir.fd, "key") == 0);
+	temp_dir_put(&rig.dir, "devbox/vm/key", "short", 5);
+	CHECK_INT(saved_state_open(rig.dir.fd, &identity, &manifest, &err), -1);
+	CHECK_INT(err.code, ERR_SYSTEM);
+	CHECK(strstr(err.text, "the key for saved states: ") != NULL);
+	CHECK(renameat(rig.dir.fd, "key", rig.dir.fd, "devbox/vm/key") == 0);
+	CHECK_INT(saved_state_open(rig.dir.fd, &identity, &manifest, &err), 0);
+	CHECK_INT(saved_state_fits(rig.dir.fd, &manifest, MACHINE, "", &err), -1);
+	CHECK_INT(err.code, ERR_SYSTEM);
+	CHECK(unlinkat(rig.dir.fd, "saved/ram", 0) == 0);
+	CHECK_INT(saved_state_read(rig.dir.fd, &manifest, &rig.memory, NULL, &err), -1);
+	CHECK_INT(err.code, ERR_INVALID);
+}
+
 static void what_is_different_is_named(void)
 {
 	struct err err = ERR_INIT;
@@ -318,7 +341,8 @@ static void who_dies_at_any_operation_of_a_save_leaves_all_of_it_or_none(void)
 TEST_MAIN(TEST(memory_comes_back_and_what_is_zero_takes_no_room),
 	  TEST(a_flipped_bit_and_a_short_file_are_noticed), TEST(a_copy_can_be_given_up),
 	  TEST(what_was_saved_comes_back), TEST(a_manifest_with_any_bit_changed_or_cut_is_refused),
-	  TEST(one_of_another_vm_or_another_key_is_refused), TEST(what_is_different_is_named),
+	  TEST(one_of_another_vm_or_another_key_is_refused),
+	  TEST(a_host_that_cannot_tell_says_nothing_of_the_state), TEST(what_is_different_is_named),
 	  TEST(a_disk_that_is_newer_is_never_used_with_older_memory),
 	  TEST(another_kernel_is_no_place_to_go_on), TEST(links_in_the_directory_are_not_followed),
 	  TEST(a_disk_that_fails_at_any_operation_of_a_save_leaves_nothing),
