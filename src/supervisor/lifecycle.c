@@ -250,9 +250,13 @@ static void on_agent_lost(void *ctx, bool broken, const char *why)
 
 static void on_hello_limit(uv_timer_t *timer)
 {
-	lifecycle_give_up(timer->data,
-			  "the guest did not come up in 180 s; `dxvm logs --console` shows how far "
-			  "it got");
+	struct supervisor *s = timer->data;
+
+	if (lifecycle_paused(s))
+		supervisor_set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
+	else
+		lifecycle_give_up(s, "the guest did not come up in 180 s; `dxvm logs --console` "
+				     "shows how far it got");
 }
 
 /* It is set up anew, as at a boot. */

@@ -343,7 +343,12 @@ int resume_started(struct supervisor *s, struct err *err)
 
 static void on_no_answer(uv_timer_t *timer)
 {
-	resume_failed(timer->data, "the guest does not answer");
+	struct supervisor *s = timer->data;
+
+	if (lifecycle_paused(s)) /* it cannot, until its disk has room */
+		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
+	else
+		resume_failed(s, "the guest does not answer");
 }
 
 static void on_closed(uv_fs_t *request)

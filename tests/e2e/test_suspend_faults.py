@@ -208,3 +208,17 @@ def test_a_key_that_cannot_be_used_leaves_the_vm_suspended(project):
             key.rmdir()
         key.write_bytes(content)
     assert project.boot() == before
+
+
+def test_a_guest_whose_disk_is_full_when_it_goes_on_is_waited_for(project):
+    """Longer than for one that could answer: 30 s."""
+    before = project.boot()
+    project.suspend()
+    project.play("resume full")
+    entering = project.popen("exec", "boot", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(40)
+    (project.folder / "room").touch()
+    out, text = entering.communicate(timeout=60)
+    assert out.decode() == before, text
+    assert b"the host's disk is full" in text
+    assert project.machines() == ["boot", "resume"]
