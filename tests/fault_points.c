@@ -3,7 +3,8 @@
  * test share a file that DXVM_TEST_FAULTS names: each operation adds a line to it, so that its
  * length is how far they got. DXVM_TEST_FAULT is "fail N" or "abort N": the N-th operation fails as
  * on a full or a broken disk, or its process is killed before it. "always OPERATION NAME" is a file
- * with which that never works. Without both, all goes well.
+ * with which that never works; with "hold OPERATION NAME" it waits until there is a file of the name
+ * in DXVM_TEST_FAULTS and ".go", and makes one with ".held" before. Without all, all goes well.
  */
 #include "base/fault.h"
 
@@ -53,12 +54,23 @@ static long count(const char *path, const char *operation, const char *name)
 	return lines;
 }
 
-static bool fails_always(const char *fault, const char *operation, const char *name)
+static bool is_told(const char *fault, const char *what, const char *operation, const char *name)
 {
 	char text[4096];
 
-	(void)snprintf(text, sizeof(text), "always %s %s", operation, name);
+	(void)snprintf(text, sizeof(text), "%s %s %s", what, operation, name);
 	return fault && strcmp(fault, text) == 0;
+}
+
+static void hold(const char *path)
+{
+	char name[4096];
+
+	(void)snprintf(name, sizeof(name), "%s.held", path);
+	(void)close(open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	(void)snprintf(name, sizeof(name), "%s.go", path);
+	while (access(name, F_OK) < 0)
+		(void)usleep(10000);
 }
 
 int fault_point(const char *operation, const char *name)
@@ -68,8 +80,10 @@ int fault_point(const char *operation, const char *name)
 	int error = error_of(operation);
 	long wanted = fault ? strtol(fault + strcspn(fault, " "), NULL, 10) : 0;
 
+	if (path && is_told(fault, "hold", operation, name))
+		hold(path);
 	if (!path ||
-	    (count(path, operation, name) != wanted && !fails_always(fault, operation, name)))
+	    (count(path, operation, name) != wanted && !is_told(fault, "always", operation, name)))
 		return 0;
 	if (strncmp(fault, "abort", 5) == 0)
 		(void)kill(getpid(), SIGKILL);

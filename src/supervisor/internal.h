@@ -47,6 +47,7 @@ struct suspend {
 	int share_fd;  /* the same of the share server, or -1 */
 	int agent_fd;  /* the agent's port while the agent is at rest, or -1 */
 	bool taken;    /* ram_fd and state_fd are a whole guest */
+	bool on_disk;  /* and are in saved/, too */
 	bool found;    /* the manifest is that of a saved state */
 	bool wanted;   /* somebody came meanwhile: go on from memory */
 	bool stop;     /* somebody wants it stopped instead: as soon as it runs again */
@@ -140,7 +141,8 @@ void suspend_saved(void *ctx, const struct err *failure);
 void suspend_stalled(struct supervisor *s);
 /* The machine is gone in STATE_SUSPENDING. False: it was not us. */
 bool suspend_gone(struct supervisor *s);
-/* No machine goes on from what was taken, suspend.failure says why: it goes to disk, to stay. */
+/* No machine goes on from what was taken, suspend.failure says why: it goes to disk, if it is not
+ * there, to stay. */
 void suspend_keep(struct supervisor *s);
 
 /* resume.c */
@@ -161,7 +163,7 @@ void resume_ready(struct supervisor *s);
 /* Not like this: ends the machine and boots. */
 void resume_failed(struct supervisor *s, const char *why);
 /* The machine is gone while it was resumed: boots. False: it was not resumed. */
-bool resume_gone(struct supervisor *s, const char *why);
+bool resume_gone(struct supervisor *s, const struct vm_exit *exit);
 /* The end, with suspend.failure: the state is on disk and whole. */
 void resume_stay(struct supervisor *s);
 

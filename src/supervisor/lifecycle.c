@@ -336,7 +336,7 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	bool wanted = s->state == STATE_STOPPING || exit->expected;
 
 	s->vm->ops->free(take_ptr(&s->vm));
-	if ((s->state == STATE_SUSPENDING && suspend_gone(s)) || resume_gone(s, exit->text) ||
+	if ((s->state == STATE_SUSPENDING && suspend_gone(s)) || resume_gone(s, exit) ||
 	    start_once_more(s, exit))
 		return;
 	if (wanted)

@@ -259,7 +259,7 @@ static void stay_or_boot(struct supervisor *s)
 		boot(s);
 }
 
-bool resume_gone(struct supervisor *s, const char *why)
+bool resume_gone(struct supervisor *s, const struct vm_exit *exit)
 {
 	struct suspend *u = &s->suspend;
 
@@ -267,8 +267,8 @@ bool resume_gone(struct supervisor *s, const char *why)
 		return false;
 	(void)uv_timer_stop(&s->limit); /* of its agent, which went, too */
 	if (!u->failure) {
-		u->failure = xstrdup(why[0] ? why : "the machine ended");
-		u->unseen = !u->loading && has_accel(s);
+		u->failure = xstrdup(exit->text[0] ? exit->text : "the machine ended");
+		u->unseen = (!u->loading || exit->unborn) && has_accel(s);
 	}
 	if (u->working)
 		atomic_store(&u->cancel, true); /* goes on in after_fill */
@@ -383,10 +383,13 @@ static void on_let_go(uv_timer_t *timer)
 static int make_void(struct supervisor *s, struct err *err)
 {
 	struct suspend *u = &s->suspend;
+	int result;
 
 	u->old_ram_fd = saved_state_hold(s->data_dir);
 	(void)uv_timer_start(&u->let_go, on_let_go, LET_GO_MS, 0);
-	return saved_state_void(s->data_dir, err);
+	result = saved_state_void(s->data_dir, err);
+	u->on_disk &= saved_is_there(s->data_dir, NULL);
+	return result;
 }
 
 void resume_loaded(void *ctx, const struct err *failure)

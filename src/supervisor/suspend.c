@@ -188,6 +188,7 @@ static void after_save(uv_work_t *work, int status)
 
 	(void)status;
 	u->working = false;
+	u->on_disk = !failed;
 	if (u->failure) {
 		end_with_failure(s);
 		return;
@@ -250,6 +251,7 @@ bool suspend_gone(struct supervisor *s)
 	(void)uv_timer_stop(&s->limit);
 	log_info("suspend", "the guest is memory after %.2f s", seconds_since(s, u->began_ms));
 	u->ram_fd = take_fd(&s->machine.spec.ram_fd);
+	u->on_disk = false;
 	free(take_ptr(&u->failure)); /* it was taken all the same */
 	u->manifest.accel = s->machine.spec.accel;
 	close_fd(&u->agent_fd);
@@ -270,7 +272,10 @@ void suspend_keep(struct supervisor *s)
 	if (u->ram_fd < 0)
 		u->ram_fd = take_fd(&s->machine.spec.ram_fd);
 	lifecycle_drop_machine(s);
-	start_saving(s);
+	if (u->on_disk)
+		resume_stay(s);
+	else
+		start_saving(s);
 }
 
 void suspend_saved(void *ctx, const struct err *failure)

@@ -41,6 +41,7 @@ struct qemu {
 	bool kvm;
 	bool killed; /* by our user */
 	bool loading;
+	bool born; /* its main loop ran */
 	bool process_over;
 	bool qmp_over;
 	bool disk_full;
@@ -92,7 +93,7 @@ static void explain(const struct qemu *q, struct vm_exit *exit)
 
 static void maybe_gone(struct qemu *q)
 {
-	struct vm_exit exit = {.expected = q->killed};
+	struct vm_exit exit = {.expected = q->killed, .unborn = !q->born};
 	const char *panic;
 
 	if (!q->process_over || !q->qmp_over)
@@ -209,7 +210,15 @@ static void on_qmp_event(void *ctx, const char *name, const struct qmp_data *dat
 		(void)uv_timer_start(&q->retry, on_resumed, RETRY_MS, 0);
 }
 
-static const struct qmp_events qmp_events = {.event = on_qmp_event, .closed = on_qmp_closed};
+static void on_qmp_ready(void *ctx)
+{
+	struct qemu *q = ctx;
+
+	q->born = true;
+}
+
+static const struct qmp_events qmp_events = {
+    .ready = on_qmp_ready, .event = on_qmp_event, .closed = on_qmp_closed};
 
 /* -- suspend and resume -- */
 

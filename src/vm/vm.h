@@ -53,6 +53,7 @@ struct vm_spec {
 struct vm_exit {
 	bool expected;	/* powered off by itself or on our request, nothing to complain about */
 	bool early;	/* it died before its guest can have run: the accelerator may be at fault */
+	bool unborn;	/* it died before it took a command, `load` for one */
 	bool panicked;	/* the guest's kernel said so on its console */
 	char text[512]; /* why, with the machine's own words (its stderr), for people; "" if
 			   expected */

@@ -222,3 +222,32 @@ def test_a_guest_whose_disk_is_full_when_it_goes_on_is_waited_for(project):
     assert out.decode() == before, text
     assert b"the host's disk is full" in text
     assert project.machines() == ["boot", "resume"]
+
+
+def test_a_guest_that_is_saved_already_is_not_saved_again_when_nothing_takes_it(faulty):
+    """Somebody comes when all but the name of the manifest is written; then QEMU ends at once."""
+    faults = faulty.environment["DXVM_TEST_FAULTS"]
+    faulty.environment["DXVM_TEST_FAULT"] = "hold rename manifest"
+    faulty.play("resume die")
+    before = faulty.boot()
+    suspending = faulty.popen("suspend", stderr=subprocess.DEVNULL)
+    wait_until(pathlib.Path(f"{faults}.held").exists, "the manifest is written")
+    written = {path.stat().st_ino for path in (faulty.data / "saved").glob("manifest*")}
+    entering = faulty.popen("-q", "start", stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    pathlib.Path(f"{faults}.go").touch()
+    _, text = entering.communicate(timeout=60)
+    suspending.wait(60)
+    assert entering.returncode == 125 and STAYS.encode() in text, text
+    assert {path.stat().st_ino for path in (faulty.data / "saved").glob("manifest*")} == written
+    faulty.play()
+    assert faulty.boot() == before
+
+
+def test_a_qemu_that_ends_when_the_memory_is_filled_has_not_seen_the_state(project):
+    before = project.boot()
+    project.suspend()
+    project.play("resume die")
+    assert f"{STAYS}QEMU exited with status 1: Cannot allocate memory" in project.fails("start")
+    project.play()
+    assert project.boot() == before

@@ -33,7 +33,7 @@ static void too_old_a_qemu_is_told_what_is_needed(void)
 	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
-	CHECK(rig.exit.early);
+	CHECK(rig.exit.early && rig.exit.unborn);
 	CHECK_STR(rig.exit.text,
 		  "QEMU exited with status 1: unsupported machine type; Use -machine help to list "
 		  "supported machines (dxvm needs QEMU 7.2 or newer)");
@@ -105,7 +105,7 @@ static void an_internal_error_of_the_accelerator_is_an_early_end(void)
 	rig_run(&rig);
 	CHECK_INT(rig.gone, 1);
 	CHECK(!rig.exit.expected);
-	CHECK(rig.exit.early);
+	CHECK(rig.exit.early && !rig.exit.unborn);
 	CHECK_STR(rig.exit.text, "KVM stopped the guest with an internal error: KVM: entry failed");
 }
 
