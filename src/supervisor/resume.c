@@ -10,9 +10,10 @@
  *	   told the time
  *
  * A failure in any step ends that machine, says why in a line, voids what was saved, and boots. Not
- * so when QEMU cannot even be started or ends by itself before it has seen the state, when a shared
- * directory is missing, or when the state could not be read, be that for want of memory or of its
- * key: that is no fault of the state's, and the VM stays suspended until the host is well again.
+ * so when QEMU cannot even be started, does not answer, or ends by itself before it has seen the
+ * state, when a shared directory is missing, or when the state could not be read, be that for want
+ * of memory or of its key: that is no fault of the state's, and the VM stays suspended until the
+ * host is well again.
  *
  * From memory that a suspend has just left it is the same without 1 and the copy. Whatever fails
  * before 5, that memory is whole and is all there is of the guest: it goes to disk then, and the VM
@@ -400,7 +401,7 @@ void resume_loaded(void *ctx, const struct err *failure)
 	if (!s->suspend.resuming || s->state >= STATE_STOPPING)
 		return;
 	if (failure) {
-		resume_failed(s, failure->text);
+		end_machine(s, failure->text, failure->code != ERR_GUEST);
 	} else if (make_void(s, &err) < 0) {
 		resume_failed(s, err.text);
 	} else {

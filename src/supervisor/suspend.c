@@ -278,6 +278,16 @@ void suspend_keep(struct supervisor *s)
 		start_saving(s);
 }
 
+/* All that is wanted of it is taken. */
+static void on_quit_limit(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	log_warn("suspend", "the machine does not end; killing it");
+	if (s->vm)
+		s->vm->ops->kill(s->vm);
+}
+
 void suspend_saved(void *ctx, const struct err *failure)
 {
 	struct supervisor *s = ctx;
@@ -287,6 +297,8 @@ void suspend_saved(void *ctx, const struct err *failure)
 	s->suspend.taken = !failure;
 	if (failure)
 		go_on(s, failure->text);
+	else
+		supervisor_set_limit(s, POWER_LIMIT_MS, on_quit_limit);
 }
 
 static int take_state(struct supervisor *s, struct err *err)

@@ -1,6 +1,7 @@
 /*
  * Theory of operation. A list of commands, each sent when the one before was answered, then a
- * question that is repeated until the answer says that it is over.
+ * question that is repeated until the answer says that it is over. All of it has one limit, so that a
+ * QEMU that does not answer, or never even greets, is a failure too.
  *
  * Learned by trying, with QEMU 7.2:
  * - `stop` comes first: a guest that runs while its state is taken starts by itself on the other
@@ -90,6 +91,18 @@ static bool has_failed(struct migration *m, const struct err *error)
 	return true;
 }
 
+static void on_limit(uv_timer_t *timer)
+{
+	struct migration *m = timer->data;
+	struct err failure = ERR_INIT;
+
+	if (!m->loading)
+		(void)qmp_send(m->qmp, "migrate_cancel", NULL, NULL, NULL, &failure);
+	(void)err_set(&failure, ERR_AGAIN, "QEMU did not come to an end with its state in %d s",
+		      LIMIT_MS / 1000);
+	finish(m, &failure);
+}
+
 static void on_saving(void *ctx, const struct qmp_data *data, const struct err *error)
 {
 	struct migration *m = ctx;
@@ -124,8 +137,10 @@ static void on_loading(void *ctx, const struct qmp_data *data, const struct err 
 
 static void ask(struct migration *m, const char *command, const char *arguments, qmp_done done)
 {
+	uint64_t now = uv_now(m->timer.loop);
 	struct err err = ERR_INIT;
 
+	(void)uv_timer_start(&m->timer, on_limit, now < m->deadline ? m->deadline - now : 0, 0);
 	if (qmp_send(m->qmp, command, arguments, done, m, &err) < 0)
 		(void)has_failed(m, &err);
 }
@@ -133,18 +148,11 @@ static void ask(struct migration *m, const char *command, const char *arguments,
 static void on_poll(uv_timer_t *timer)
 {
 	struct migration *m = timer->data;
-	struct err failure = ERR_INIT;
 
-	if (uv_now(timer->loop) > m->deadline) {
-		if (!m->loading)
-			ask(m, "migrate_cancel", NULL, NULL);
-		(void)err_set(&failure, ERR_GUEST, "QEMU did not come to an end with its state");
-		finish(m, &failure);
-	} else if (m->loading) {
+	if (m->loading)
 		ask(m, "query-status", NULL, on_loading);
-	} else {
+	else
 		ask(m, "query-migrate", NULL, on_saving);
-	}
 }
 
 static void on_step(void *ctx, const struct qmp_data *data, const struct err *error)

@@ -9,8 +9,9 @@
 
 struct migration;
 
-/* failure is NULL when it is done. Once for each migration_save or _load, but not when the link to
- * QEMU goes first: then its end says why. */
+/* failure is NULL when it is done; ERR_GUEST when QEMU said no, ERR_AGAIN when it did not come to an
+ * end. Once for each migration_save or _load, but not when the link to QEMU goes first: then its end
+ * says why. */
 typedef void (*migration_done)(void *ctx, const struct err *failure);
 
 /* qmp stays the caller's and must live as long. */

@@ -68,8 +68,9 @@ struct vm_events {
 	/* The answer to `save`: NULL when the state is complete; the machine ends then, and `gone`
 	 * follows. Else the guest goes on running. */
 	void (*saved)(void *ctx, const struct err *failure);
-	/* The answer to `load`: NULL when it is done; the guest stands still until `cont`. A
-	 * machine that cannot take a state may also just end (`gone`). */
+	/* The answer to `load`: NULL when it is done; the guest stands still until `cont`. ERR_GUEST
+	 * when it does not want that state. A machine that cannot take one may also just end
+	 * (`gone`). */
 	void (*loaded)(void *ctx, const struct err *failure);
 	/* What the guest wrote to its console, as it comes; also in the file. May be NULL. */
 	void (*console)(void *ctx, const void *bytes, size_t length);

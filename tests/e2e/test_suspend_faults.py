@@ -251,3 +251,23 @@ def test_a_qemu_that_ends_when_the_memory_is_filled_has_not_seen_the_state(proje
     assert f"{STAYS}QEMU exited with status 1: Cannot allocate memory" in project.fails("start")
     project.play()
     assert project.boot() == before
+
+
+def test_nobody_waits_for_ever_for_a_qemu_that_does_not_answer(make):
+    """In three steps at once: when it is told to stop, when it is told to end, and when it is to go on."""
+    unstopped, endless, mute = make(), make(), make()
+    unstopped.play("deaf stop")
+    endless.play("deaf quit")
+    before = [project.boot() for project in (unstopped, endless, mute)]
+    mute.suspend()
+    mute.play("resume mute")
+    waiting = [project.popen("-q", words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+               for project, words in ((unstopped, "suspend"), (endless, "suspend"), (mute, "start"))]
+    told = [child.communicate(timeout=120)[1].decode() for child in waiting]
+    assert [child.returncode for child in waiting] == [125, 0, 125], told
+    assert "the VM was not suspended: QEMU did not come to an end with its state in 60 s" in told[0]
+    assert f"{STAYS}QEMU did not come to an end with its state in 60 s" in told[2]
+    assert not unstopped.is_saved() and endless.is_saved() and mute.is_saved()
+    mute.play()
+    assert [project.boot() for project in (unstopped, endless, mute)] == before
+    assert unstopped.machines() == ["boot"]
