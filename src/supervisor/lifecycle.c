@@ -339,10 +339,12 @@ static void on_gone(void *ctx, const struct vm_exit *exit)
 	if ((s->state == STATE_SUSPENDING && suspend_gone(s)) || resume_gone(s, exit) ||
 	    start_once_more(s, exit))
 		return;
-	if (wanted)
+	if (wanted) {
 		log_info("machine", "powered off");
-	else
+	} else {
 		log_error("machine", "%s", exit->text);
+		control_suspend_failed(s->control, exit->text);
+	}
 	lifecycle_finish(s, wanted ? NULL : exit->text, "the VM was stopped");
 }
 

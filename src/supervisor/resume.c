@@ -289,7 +289,7 @@ static void load(struct supervisor *s)
 	}
 	s->suspend.loading = true;
 	if (s->vm->ops->load(s->vm, &err) < 0)
-		resume_failed(s, err.text);
+		end_machine(s, err.text, true);
 }
 
 static void fill_work(uv_work_t *work)

@@ -72,7 +72,8 @@ static void finish(struct migration *m, const struct err *failure)
 	m->done(m->ctx, failure);
 }
 
-/* What QEMU says no to is a failure; that the link is gone is told by its owner. */
+/* What QEMU says no to is a failure, as is what cannot be sent to it; that the link is gone is told
+ * by its owner. */
 static bool has_failed(struct migration *m, const struct err *error)
 {
 	struct err failure = ERR_INIT;
@@ -81,7 +82,7 @@ static bool has_failed(struct migration *m, const struct err *error)
 		return true;
 	if (!error)
 		return false;
-	if (error->code != ERR_GUEST) {
+	if (error->code != ERR_GUEST && error->code != ERR_BUSY) {
 		m->steps = NULL;
 		(void)uv_timer_stop(&m->timer);
 		return true;
@@ -135,13 +136,20 @@ static void on_loading(void *ctx, const struct qmp_data *data, const struct err 
 		finish(m, NULL);
 }
 
-static void ask(struct migration *m, const char *command, const char *arguments, qmp_done done)
+static int submit(struct migration *m, const char *command, const char *arguments, qmp_done done,
+		  struct err *err)
 {
 	uint64_t now = uv_now(m->timer.loop);
-	struct err err = ERR_INIT;
 
 	(void)uv_timer_start(&m->timer, on_limit, now < m->deadline ? m->deadline - now : 0, 0);
-	if (qmp_send(m->qmp, command, arguments, done, m, &err) < 0)
+	return qmp_send(m->qmp, command, arguments, done, m, err);
+}
+
+static void ask(struct migration *m, const char *command, const char *arguments, qmp_done done)
+{
+	struct err err = ERR_INIT;
+
+	if (submit(m, command, arguments, done, &err) < 0)
 		(void)has_failed(m, &err);
 }
 
@@ -181,14 +189,20 @@ static void next(struct migration *m)
 	    on_step);
 }
 
-static void start(struct migration *m, const struct step *steps)
+/* Its first command needs no more than its name and arguments; not sent, nothing was begun. */
+static int start(struct migration *m, const struct step *steps, struct err *err)
 {
 	m->steps = steps;
 	m->at = 0;
 	m->loading = steps == load_steps;
 	uv_update_time(m->timer.loop);
 	m->deadline = uv_now(m->timer.loop) + LIMIT_MS;
-	next(m);
+	if (submit(m, steps->command, steps->arguments, on_step, err) == 0)
+		return 0;
+	m->steps = NULL;
+	(void)uv_timer_stop(&m->timer);
+	close_fd(&m->fd);
+	return -1;
 }
 
 int migration_save(struct migration *migration, int fd, struct err *err)
@@ -198,8 +212,7 @@ int migration_save(struct migration *migration, int fd, struct err *err)
 	migration->fd = dup(fd);
 	if (migration->fd < 0)
 		return err_sys(err, "descriptor for the machine's state");
-	start(migration, save_steps);
-	return 0;
+	return start(migration, save_steps, err);
 }
 
 int migration_load(struct migration *migration, int qemu_fd, struct err *err)
@@ -207,8 +220,7 @@ int migration_load(struct migration *migration, int qemu_fd, struct err *err)
 	if (migration->steps)
 		return err_set(err, ERR_BUSY, "the machine's state is being moved already");
 	(void)snprintf(migration->uri, sizeof(migration->uri), "{\"uri\":\"fd:%d\"}", qemu_fd);
-	start(migration, load_steps);
-	return 0;
+	return start(migration, load_steps, err);
 }
 
 struct migration *migration_new(uv_loop_t *loop, struct qmp *qmp, migration_done done, void *ctx)

@@ -1,7 +1,8 @@
 /*
  * The QEMU backend. A life has two ends that come in any order: the process is reaped, and QMP is
  * read to its end, which holds the reason of the shutdown. Only when both are there is the machine
- * gone, so that an orderly power-off is never taken for a crash.
+ * gone, so that an orderly power-off is never taken for a crash. A process that lives on without QMP
+ * has nobody to control it and is ended; its disk is closed before its QMP.
  *
  * What counts as expected: that the guest powered off or restarted (-no-reboot makes that an end,
  * see qemu_config.c) without a panic on its console, or that we killed it. Everything else is told
@@ -26,6 +27,7 @@
 
 #define EARLY_MS 10000 /* a machine that dies this soon may do so because of the accelerator */
 #define RETRY_MS 2000  /* between two tries to go on with a full disk */
+#define END_MS	 1000  /* from the end of QMP to that of the process */
 
 struct qemu {
 	struct vm vm;
@@ -36,7 +38,7 @@ struct qemu {
 	struct qmp *qmp;
 	struct console *console;
 	struct migration *migration;
-	uv_timer_t retry;
+	uv_timer_t retry; /* or, when QMP is over, how long the process may be left */
 	uint64_t started; /* loop time */
 	bool kvm;
 	bool killed; /* by our user */
@@ -130,6 +132,16 @@ static void fail(struct qemu *q, const char *why)
 	child_signal(q->child, SIGKILL);
 }
 
+static void on_outlived(uv_timer_t *timer)
+{
+	struct qemu *q = timer->data;
+
+	if (q->reason[0]) /* it was ending, for that reason */
+		child_signal(q->child, SIGKILL);
+	else
+		fail(q, "QEMU closed QMP and did not end");
+}
+
 static void on_qmp_closed(void *ctx, const struct err *why)
 {
 	struct qemu *q = ctx;
@@ -137,6 +149,8 @@ static void on_qmp_closed(void *ctx, const struct err *why)
 	q->qmp_over = true;
 	if (why->code == ERR_PROTOCOL && !q->process_over)
 		fail(q, why->text);
+	else
+		(void)uv_timer_start(&q->retry, on_outlived, END_MS, 0);
 	maybe_gone(q);
 }
 

@@ -253,6 +253,15 @@ def test_a_qemu_that_ends_when_the_memory_is_filled_has_not_seen_the_state(proje
     assert project.boot() == before
 
 
+def test_a_qemu_that_closes_its_link_and_lives_on_is_ended(project):
+    project.play("boot hangup stop")
+    before = project.boot()
+    assert "QEMU closed QMP and did not end" in project.fails("suspend")
+    assert not project.is_saved()
+    project.play()
+    assert project.boot() != before
+
+
 def test_nobody_waits_for_ever_for_a_qemu_that_does_not_answer(make):
     """In three steps at once: when it is told to stop, when it is told to end, and when it is to go on."""
     unstopped, endless, mute = make(), make(), make()

@@ -156,6 +156,30 @@ static void a_machine_that_dies_in_the_middle_is_gone_and_nothing_else_is_told(v
 	}
 }
 
+static void what_cannot_be_sent_is_a_failure_at_once(void)
+{
+	auto_rig struct rig rig;
+	struct err err = ERR_INIT;
+
+	rig_init(&rig, "p");
+	rig_put_program(&rig, "#!/bin/sh\nexec 3>&-\nwhile :; do /bin/sleep 1; done\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
+	/* Until QMP is over, and not the machine. */
+	for (int i = 0; i < 50; i++) {
+		(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
+		(void)usleep(10000);
+	}
+	auto_close int state = memfd_create("state", MFD_CLOEXEC);
+	CHECK_INT(rig.gone, 0);
+	for (int i = 0; i < 2; i++) { /* which was no save that is under way */
+		CHECK_INT(vm_qemu.save(rig.vm, state, &err), -1);
+		CHECK_INT(err.code, ERR_PROTOCOL);
+	}
+	rig_run(&rig);
+	CHECK_INT(rig.gone, 1);
+	CHECK_INT(rig.saved, 0);
+}
+
 static void two_at_once_are_refused(void)
 {
 	auto_rig struct rig rig;
@@ -213,5 +237,5 @@ TEST_MAIN(TEST(a_save_is_asked_for_until_it_is_complete_and_ends_the_machine),
 	  TEST(a_load_is_over_when_the_machine_says_so_and_not_before),
 	  TEST(a_load_that_is_refused_is_a_failure_with_its_reason),
 	  TEST(a_machine_that_dies_in_the_middle_is_gone_and_nothing_else_is_told),
-	  TEST(two_at_once_are_refused),
+	  TEST(what_cannot_be_sent_is_a_failure_at_once), TEST(two_at_once_are_refused),
 	  TEST(a_real_guest_goes_on_in_another_machine_on_the_same_memory))

@@ -54,6 +54,38 @@ static void a_qemu_that_breaks_its_protocol_is_ended(void)
 	CHECK_STR(rig.exit.text, "QMP: no greeting");
 }
 
+static void a_qemu_that_closes_its_link_and_lives_on_is_ended(void)
+{
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+
+	rig_init(&rig, "p");
+	rig_put_program(&rig, "#!/bin/sh\nexec 3>&-\nwhile :; do /bin/sleep 1; done\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_run(&rig);
+	CHECK_INT(rig.gone, 1);
+	CHECK(!rig.exit.expected);
+	CHECK_STR(rig.exit.text, "QEMU closed QMP and did not end");
+}
+
+static void a_qemu_that_takes_long_to_end_is_no_failure(void)
+{
+	struct err err = ERR_INIT;
+	auto_rig struct rig rig;
+
+	rig_init(&rig, "p");
+	rig_put_program(&rig, "#!/bin/bash\necho '{\"QMP\": {}}' >&3; read -r line <&3\n"
+			      "echo '{\"return\": {}, \"id\": 1}' >&3\n"
+			      "echo '{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": "
+			      "\"guest-shutdown\"}}' >&3\n"
+			      "exec 3>&-\nwhile :; do /bin/sleep 1; done\n");
+	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
+	rig_run(&rig);
+	CHECK_INT(rig.gone, 1);
+	CHECK(rig.exit.expected);
+	CHECK_STR(rig.exit.text, "");
+}
+
 /* A QEMU that answers as the real one does when it cannot write the disk: it stops, twice, and goes
  * on once there was room. Ours must ask, tell, and say cont by itself. */
 static void a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room(void)
@@ -127,6 +159,8 @@ static void complaints_without_end_are_cut(void)
 
 TEST_MAIN(TEST(without_qemu_the_package_is_named), TEST(too_old_a_qemu_is_told_what_is_needed),
 	  TEST(a_qemu_that_breaks_its_protocol_is_ended),
+	  TEST(a_qemu_that_closes_its_link_and_lives_on_is_ended),
+	  TEST(a_qemu_that_takes_long_to_end_is_no_failure),
 	  TEST(a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room),
 	  TEST(an_internal_error_of_the_accelerator_is_an_early_end),
 	  TEST(complaints_without_end_are_cut))
