@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import time
 
 import pytest
 
@@ -32,7 +31,8 @@ class Played(Project):
         (self.data / "boot").mkdir()
         for name in ("kernel", "initrd"):
             (self.data / "boot" / name).write_bytes(name.encode())
-        assert self.run("config", "mem=256M").returncode == 0
+        for setting in ("mem=256M", "loglevel=debug"):
+            assert self.run("config", setting).returncode == 0
         self.play()
 
     def play(self, *lines):
@@ -55,6 +55,14 @@ class Played(Project):
 
     def is_saved(self):
         return (self.data / "saved" / "manifest").exists()
+
+    def comes(self, *words):
+        """Starts a command that wants the guest, and returns when the supervisor has heard of it."""
+        log = self.data / "log"
+        begin = log.stat().st_size
+        child = self.popen("-q", *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_until(lambda: b"a client asks 1\n" in log.read_bytes()[begin:], "the supervisor has heard of it")
+        return child
 
     def fails(self, *words, **more):
         """What such a command says that fails."""
@@ -99,8 +107,7 @@ def go_on_from_memory(project, between, *lines):
     suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
     wait_until((project.folder / "held").exists, "the machine has given its state")
     between()
-    entering = project.popen("exec", "boot", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(0.5)
+    entering = project.comes("exec", "boot")
     (project.folder / "go").touch()
     out, text = entering.communicate(timeout=120)
     suspending.wait(60)
@@ -211,16 +218,13 @@ def test_a_key_that_cannot_be_used_leaves_the_vm_suspended(project):
 
 
 def test_a_guest_whose_disk_is_full_when_it_goes_on_is_waited_for(project):
-    """Longer than for one that could answer: 30 s."""
+    """Longer than for one that could answer, 30 s: it is told to go on every two."""
     before = project.boot()
     project.suspend()
-    project.play("resume full")
-    entering = project.popen("exec", "boot", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(40)
-    (project.folder / "room").touch()
-    out, text = entering.communicate(timeout=60)
-    assert out.decode() == before, text
-    assert b"the host's disk is full" in text
+    project.play("resume full 18")
+    done = project.run("exec", "boot")
+    assert done.stdout.decode() == before, done.stderr
+    assert b"the host's disk is full" in done.stderr
     assert project.machines() == ["boot", "resume"]
 
 
@@ -233,8 +237,7 @@ def test_a_guest_that_is_saved_already_is_not_saved_again_when_nothing_takes_it(
     suspending = faulty.popen("suspend", stderr=subprocess.DEVNULL)
     wait_until(pathlib.Path(f"{faults}.held").exists, "the manifest is written")
     written = {path.stat().st_ino for path in (faulty.data / "saved").glob("manifest*")}
-    entering = faulty.popen("-q", "start", stderr=subprocess.PIPE)
-    time.sleep(0.5)
+    entering = faulty.comes("start")
     pathlib.Path(f"{faults}.go").touch()
     _, text = entering.communicate(timeout=60)
     suspending.wait(60)
