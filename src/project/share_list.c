@@ -108,7 +108,7 @@ static bool covers_system(const char *guest_path)
 		if (strcmp(guest_path, whole[i]) == 0)
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (lies_in(guest_path, all[i]))
+		if (path_lies_in(guest_path, all[i]))
 			return true;
 	return false;
 }
