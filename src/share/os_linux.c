@@ -1,7 +1,7 @@
 /*
  * Linux. statx gives the birth time, which tells a file from a later one with the same inode
- * number (but not on overlayfs, where a file gets another one with the first write); openat2 lets the kernel walk a whole path without following a link or leaving the root,
- * in one call. Where openat2 is missing (before 5.6, or refused by a container's filter) the walk
+ * number (but not on overlayfs, where a file gets another one with the first write); openat2 lets the
+ * kernel walk a whole path without following a link or leaving the root, in one call. Where openat2 is missing (before 5.6, or refused by a container's filter) the walk
  * is made one component at a time, which a rename in between cannot turn into a way out either,
  * since no component is ".." or a link.
  */

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * The file server behind the project share, as a function from FUSE requests to answers: no
- * sockets, no threads, no clock of its own but for the time of day. The guest that writes the requests is hostile; so is,
- * less politely, any process that changes the directory at the same time.
+ * sockets, no threads, no clock of its own but for the time of day. The guest that writes the
+ * requests is hostile; so is, less politely, any process that changes the directory at the same
+ * time.
  *
  * Lent: the descriptors of the config, which must outlive the share. Everything else is the
  * share's. Bounded: nodes (nodes_max, then lookups answer ENFILE), descriptors (files_max), the
