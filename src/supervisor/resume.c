@@ -83,9 +83,15 @@ static bool is_useless(const struct err *why)
 	return why->code == ERR_INVALID || why->code == ERR_NOT_FOUND;
 }
 
+#define STAYS "the VM stays suspended: %.400s; `dxvm kill` throws away what ran in it"
+
 static int stays(struct err *err)
 {
-	return err_wrap(err, "the VM stays suspended");
+	const struct err why = *err;
+
+	(void)err_set(err, why.code, STAYS, why.text);
+	err->sys = why.sys;
+	return -1;
 }
 
 int resume_look(struct supervisor *s, const enum vm_accel **ret_accel, struct err *err)
@@ -218,9 +224,7 @@ static bool has_accel(const struct supervisor *s)
 
 void resume_stay(struct supervisor *s)
 {
-	auto_free char *text =
-	    xasprintf("the VM stays suspended: %s; `dxvm kill` throws away what ran in it",
-		      s->suspend.failure);
+	auto_free char *text = xasprintf(STAYS, s->suspend.failure);
 
 	log_error("resume", "%s", text);
 	lifecycle_drop_machine(s);
