@@ -249,18 +249,25 @@ static void send_signal(struct session *session, int signum)
 	(void)mux_channel_request(session->channel, PROTO_SIGNAL, payload, sizeof(payload));
 }
 
+/* To a terminal that was somebody else's meanwhile. */
+static void come_back(struct session *session)
+{
+	terminal_return();
+	if (!session->channel)
+		return;
+	send_window(session);
+	send_signal(session, SIGWINCH); /* drawn anew, also in the same size */
+}
+
 static void handle_terminal_signal(struct session *session, int signum)
 {
 	switch (signum) {
 	case SIGTSTP:
 		session_signals_stop();
-		/* fall through */
+		come_back(session);
+		break;
 	case SIGCONT:
-		terminal_return();
-		if (session->channel) {
-			send_window(session);
-			send_signal(session, SIGWINCH); /* drawn anew, also in the same size */
-		}
+		come_back(session);
 		break;
 	case SIGWINCH:
 		if (session->channel)

@@ -135,8 +135,8 @@ def test_one_client_more_than_there_is_room_for_is_told_so_at_once(project):
             done = project.run(*words, timeout=20)
             assert (done.returncode, done.stderr) == (
                 125, b"dxvm: the VM has no room for one more `dxvm`: 64 are connected to it; end one of them first\n")
+        assert project.run("logs").stdout.count(b"sent a client away") == 2
     wait_until(lambda: project.run("exec", "true").returncode == 0, "there is room again")
-    assert project.run("logs").stdout.count(b"sent a client away") == 2
 
 
 def test_an_agent_that_breaks_the_protocol_ends_its_vm_with_a_reason(project, guest):
