@@ -57,8 +57,11 @@ static void print_status(const struct message_status *s)
 {
 	auto_free char *accelerator =
 	    safe_text(s->accelerator, strlen(s->accelerator), SAFE_TEXT_LINE);
+	bool paused = strcmp(s->state, "paused") == 0;
 
-	print_text("state", s->state);
+	print_text("state", paused ? "paused, because the host's disk is full; it goes on when "
+				     "there is room"
+				   : s->state);
 	print_text("guest", s->guest);
 	(void)printf("%-12s%u, accelerator %s\n", "cpus", s->cpus, accelerator);
 	(void)printf("%-12s%llu MiB, of which the host holds %llu MiB\n", "memory",
@@ -67,10 +70,19 @@ static void print_status(const struct message_status *s)
 	(void)printf("%-12s%llu s; it took %.1f s to be ready\n", "up",
 		     (unsigned long long)(s->uptime_ms / 1000), (double)s->boot_ms / 1000);
 	(void)printf("%-12s%u\n", "sessions", s->sessions);
-	print_idle(s);
+	if (!paused)
+		print_idle(s);
 	print_overhead(s);
 	(void)printf("%-12ssupervisor %u, machine %u\n", "processes", s->supervisor_pid,
 		     s->machine_pid);
+}
+
+static bool has_vm(const struct project *project)
+{
+	auto_close int data_dir = -1;
+	struct err ignored = ERR_INIT;
+
+	return data_dir_open_unknown(project, &data_dir, &ignored) == 0;
 }
 
 /* Of a VM that does not run. */
@@ -128,7 +140,8 @@ static void print(const struct project *project, const struct message_status *s)
 		(void)printf("%-12ssuspended, its memory takes %llu MiB on disk\n", "state",
 			     (unsigned long long)(bytes / MIB));
 	else
-		print_text("state", "not running");
+		print_text("state",
+			   has_vm(project) ? "not running" : "no VM yet; `dxvm install` makes one");
 }
 
 static int ask(struct client *client, void *ret_status, struct err *err)

@@ -26,6 +26,9 @@ def test_without_a_vm_it_says_what_to_type(dxvm, scratch, clean_environment):
                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 125
     assert b"has no VM yet; make one with `dxvm install --guest debian`" in done.stderr
+    done = subprocess.run([dxvm, "status"], cwd=scratch / "p", env=clean_environment,
+                          stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert b"state       no VM yet; `dxvm install` makes one\n" in done.stdout
 
 
 def test_unknown_words_get_a_suggestion_and_status_2(dxvm, clean_environment):
