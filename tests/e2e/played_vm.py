@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Plays QEMU with a guest in it that can be suspended: what dxvm sees of both, QMP, the agent's port and the
-memory, without a machine. Called qemu-system-x86_64 and first in PATH, with a file `play` beside it that says how
-it goes from then on, in a line each:
+memory, without a machine. Called qemu-system-x86_64 and first in PATH (played_project.py), with a file `play`
+beside it that says how it goes from then on, in a line each:
 
     mute            QEMU never greets
     die             it ends at once
@@ -10,10 +10,14 @@ it goes from then on, in a line each:
     hold COMMAND    it makes the file `held` beside it then, and goes on when there is a file `go`
     hangup COMMAND  it closes QMP then, and lives on
     full N          the disk is full as soon as the guest runs, until it was told N times to go on
+    restart         the agent is restarted when it is to come to rest
+    restless TEXT   it comes to rest, but this has failed then
+    late SECONDS    it takes so long to hear, at rest, that it is to go on
 
-A line that begins with "resume " holds for a machine that goes on alone, one with "boot " for one that does not.
-Each machine adds its line to the file `runs`: "boot" or "resume", and its pid; a guest's boot has a number of its
-own, which lies in its memory: `dxvm exec boot` prints it.
+A line that begins with "resume " holds for a machine that goes on alone, one with "boot " for one that does
+not. Each machine adds its line to the file `runs`, "boot" or "resume" and its pid, and the commands it gets
+to the file `qmp`, one a line. A guest's boot has a number of its own, which lies in its memory: `dxvm exec
+boot` prints it; what else a session may ask for is in dxvm_guest.py.
 """
 import json
 import os
@@ -26,10 +30,10 @@ import threading
 import time
 
 from dxvm_guest import Guest
-from dxvm_peer import GOAWAY, HELLO, OK, REPLY, SHUTDOWN, Closed, hello, string
+from dxvm_peer import (ACTIVITY, FAILED, GOAWAY, HELLO, OK, QUIESCE, REPLY, RESUMED, SHUTDOWN, Closed, Fields,
+                       hello, string)
 
 QMP, AGENT, RAM, STATE = 3, 4, 9, 11
-QUIESCE = 35
 HERE = pathlib.Path(sys.argv[0]).parent
 BEGIN = threading.Event() # the guest runs
 
@@ -40,24 +44,37 @@ class PlayedGuest(Guest):
         super().__init__(socket.socket(fileno=AGENT), {})
 
     def greet(self, answers=0):
-        if self.resting: # until it hears something
-            return
-        uptime = time.monotonic_ns()
-        self.peer.send_raw(hello(uptime=uptime, answers=answers, nonce=os.pread(RAM, 16, 0)))
+        if self.resting: # until it hears the beginning of a link
+            time.sleep(float(self.machine.play.get("late", 0)))
+            while self.peer.read_frame()[0] != HELLO:
+                pass
+        self.uptime = time.monotonic_ns()
+        self.peer.send_raw(hello(uptime=self.uptime, answers=answers, nonce=os.pread(RAM, 16, 0)))
+        if self.resting:
+            self.resting = False
+            fields = Fields(self.peer.read_frame()[3])
+            number, what = fields.number(4), fields.number(2)
+            assert what == RESUMED, what
+            self.reply(number)
+
+    def reply(self, number, code=OK, payload=b""):
+        self.send(REPLY, 0, struct.pack(">II", number, code) + payload)
 
     def answer(self, fields):
         number, what = fields.number(4), fields.number(2)
-        self.send(REPLY, 0, struct.pack(">II", number, OK))
-        if what == QUIESCE:
+        if what == QUIESCE and "restart" in self.machine.play:
+            self.begin_anew()
+        elif what == QUIESCE:
+            refusal = self.machine.play.get("restless", "").encode()
+            self.reply(number, FAILED if refusal else OK, refusal)
             self.send(GOAWAY, 0, struct.pack(">I", OK) + string("at rest"))
+            self.descriptions.clear()
             self.resting = True
-        elif what == SHUTDOWN:
-            self.machine.end("guest-shutdown")
-
-    def read_other(self, kind):
-        if kind == HELLO and self.resting:
-            self.resting = False
             self.greet()
+        else:
+            self.reply(number, payload=bytes(8) if what == ACTIVITY else b"")
+        if what == SHUTDOWN:
+            self.machine.end("guest-shutdown")
 
     def act(self, channel, words):
         super().act(channel, [b"say", os.pread(RAM, 16, 0).hex().encode()] if words[0] == b"boot" else words)
@@ -69,11 +86,12 @@ class Machine:
         kind = "resume" if self.incoming else "boot"
         self.play = {}
         for line in (HERE / "play").read_text().splitlines():
-            words = line.split()
-            if words[0] in ("boot", "resume"):
-                if words.pop(0) != kind:
+            word, _, rest = line.partition(" ")
+            if word in ("boot", "resume"):
+                if word != kind:
                     continue
-            self.play[words[0]] = words[1] if len(words) > 1 else ""
+                word, _, rest = rest.partition(" ")
+            self.play[word] = rest
         with open(HERE / "runs", "a", encoding="ascii") as runs:
             runs.write(f"{kind} {os.getpid()}\n")
         self.status = "inmigrate" if self.incoming else "running"
@@ -124,6 +142,8 @@ class Machine:
                 self.handle(command["execute"], command["id"])
 
     def handle(self, name, number):
+        with open(HERE / "qmp", "a", encoding="ascii") as log:
+            log.write(f"{name}\n")
         if self.play.get("deaf") == name:
             signal.pause()
         if self.play.get("hangup") == name:

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from projects import Project, alive, wait_until
+from played_project import Played
+from projects import Project, alive, stop_quietly, wait_until
 
 
 def test_without_a_project_it_says_what_to_do(dxvm, scratch, clean_environment):
@@ -357,3 +358,43 @@ def test_without_a_devbox_json_there_is_a_plain_vm_in_dxvm(dxvm, scratch, clean_
         assert (root / "dxvm" / "guest").is_file()
     finally:
         assert run("stop").returncode == 0
+
+
+@pytest.fixture
+def with_disk(dxvm, scratch, clean_environment):
+    """A played VM with a disk of 1 MiB, which is to have one of 4 GiB at its next boot, and some text on its
+    console."""
+    made = Played(dxvm, scratch, clean_environment, "debian")
+    (made.data / "disk.img").write_bytes(bytes(1 << 20))
+    (made.data / "disk").write_text("4G\n")
+    (made.data / "console").write_text("what the kernel said\n")
+    yield made
+    stop_quietly(made)
+
+
+def size(project):
+    return (project.data / "disk.img").stat().st_size
+
+
+def test_a_dry_run_changes_nothing(with_disk):
+    before = {path: path.stat().st_mtime_ns for path in with_disk.data.rglob("*")}
+    done = with_disk.run("start", "--dry-run")
+    assert done.returncode == 0 and done.stdout.startswith(b"qemu-system-x86_64\n")
+    assert {path: path.stat().st_mtime_ns for path in with_disk.data.rglob("*")} == before
+    assert with_disk.run("start").returncode == 0
+    assert size(with_disk) == 4 << 30
+    assert (with_disk.data / "console").read_text() == ""
+
+
+def test_a_suspended_vm_goes_on_with_its_disk_and_has_a_larger_one_when_it_boots(with_disk):
+    assert with_disk.run("start").returncode == 0
+    assert with_disk.run("suspend").returncode == 0
+    (with_disk.data / "disk").write_text("5G\n")
+    assert with_disk.run("start", "--dry-run").returncode == 0
+    done = with_disk.run("start")
+    assert done.returncode == 0 and b"resumed in " in done.stderr, done.stderr
+    assert with_disk.run("exec", "say", "fine").stdout == b"fine"
+    assert size(with_disk) == 4 << 30
+    with_disk.stop()
+    assert with_disk.run("start").returncode == 0
+    assert size(with_disk) == 5 << 30

@@ -1,74 +1,14 @@
-"""Hosts in trouble around a suspend and a resume: what ran in the VM is still there when the trouble is over, and
-nobody waits for ever. QEMU and the guest are played (played_vm.py); the real ones are in tests/vm/test_suspend*.py.
+"""Hosts and guests in trouble around a suspend and a resume: what ran in the VM is still there when the
+trouble is over, and nobody waits for ever. QEMU and the guest are played (played_vm.py); the real ones are in
+tests/vm/test_suspend*.py.
 """
-import os
 import pathlib
-import shutil
 import subprocess
 
 import pytest
 
-from projects import BUILD, Project, stop_quietly, wait_until
-
-MIB = 1 << 20
-
-
-class Played(Project):
-    """A project whose machine is played."""
-
-    def __init__(self, dxvm, scratch, environment):
-        folder = scratch / "bin"
-        folder.mkdir(parents=True)
-        here = pathlib.Path(__file__).resolve().parent
-        program = folder / "qemu-system-x86_64"
-        shutil.copy(here / "played_vm.py", program)
-        program.chmod(0o755)
-        self.folder = folder
-        environment = {**environment, "PATH": f"{folder}:{environment['PATH']}", "DXVM_ACCEL": "tcg",
-                       "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"}
-        super().__init__(dxvm, scratch / "p", environment, "fake")
-        (self.data / "guest").write_text("tiny\n")
-        (self.data / "boot").mkdir()
-        for name in ("kernel", "initrd"):
-            (self.data / "boot" / name).write_bytes(name.encode())
-        for setting in ("mem=256M", "loglevel=debug"):
-            assert self.run("config", setting).returncode == 0
-        self.play()
-
-    def play(self, *lines):
-        (self.folder / "play").write_text("".join(f"{line}\n" for line in lines))
-
-    def machines(self):
-        """Those that were started so far: "boot" or "resume"."""
-        return [line.split()[0] for line in (self.folder / "runs").read_text().splitlines()]
-
-    def boot(self):
-        """The number of the guest's boot."""
-        done = self.run("exec", "boot")
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-    def suspend(self):
-        done = self.run("suspend")
-        assert done.returncode == 0, done.stderr.decode()
-        assert self.is_saved()
-
-    def is_saved(self):
-        return (self.data / "saved" / "manifest").exists()
-
-    def comes(self, *words):
-        """Starts a command that wants the guest, and returns when the supervisor has heard of it."""
-        log = self.data / "log"
-        begin = log.stat().st_size
-        child = self.popen("-q", *words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        wait_until(lambda: b"a client asks 1\n" in log.read_bytes()[begin:], "the supervisor has heard of it")
-        return child
-
-    def fails(self, *words, **more):
-        """What such a command says that fails."""
-        done = self.run(*words, **more)
-        assert done.returncode == 125, done.stderr.decode()
-        return done.stderr.decode()
+from played_project import Played
+from projects import BUILD, stop_quietly, wait_until
 
 
 @pytest.fixture
@@ -283,3 +223,30 @@ def test_nobody_waits_for_ever_for_a_qemu_that_does_not_answer(make):
     mute.play()
     assert [project.boot() for project in (unstopped, endless, mute)] == before
     assert unstopped.machines() == ["boot"]
+
+
+def test_an_agent_that_is_restarted_during_a_suspend_is_set_up_anew(project):
+    project.play("restart")
+    before = project.boot()
+    done = project.run("suspend", timeout=30)
+    assert done.returncode == 125
+    assert b"the VM was not suspended: the guest's agent was restarted meanwhile" in done.stderr
+    assert project.run("exec", "say", "fine", timeout=30).stdout == b"fine"
+    assert project.boot() == before
+    assert project.status()["state"] == "running"
+
+
+def test_a_vm_that_cannot_be_suspended_is_not_put_to_rest_again_at_once(project):
+    """Nobody is connected, and each look at that counts, five a second: some fall between the failure and the
+    guest's return. From then on there are twice as many as show that a VM is idle."""
+    project.play("restless its disk is broken", "late 1.5")
+    (project.data / "idle").write_text("1\n")
+    assert project.run("start").returncode == 0
+    log = project.data / "log"
+    failure, look = b"the VM was not suspended: its disk is broken", b"sessions have used"
+    wait_until(lambda: failure in log.read_bytes(), "a suspend has failed")
+    wait_until(lambda: log.read_bytes().partition(failure)[2].count(look) >= 10, "looks at the guest go on")
+    logs = project.run("logs").stdout
+    assert logs.count(b"running -> suspending") == 1 and b"restarted" not in logs
+    assert project.status()["state"] == "running"
+    assert project.machines() == ["boot"] and "quit" not in project.commands()
