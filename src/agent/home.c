@@ -99,10 +99,10 @@ static int copy_skeleton_file(int skel, const char *name, int home, const struct
 	auto_free char *text = NULL;
 	size_t length;
 
-	if (faccessat(home, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return 0; /* the user's, or of a first time that was cut off */
-	if (file_read(skel, name, SKEL_FILE_MAX, &text, &length, err) < 0 ||
-	    file_write_atomic(home, name, text, length, 0644, err) < 0)
+	/* It is there where a first time was cut off. */
+	if (faccessat(home, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    (file_read(skel, name, SKEL_FILE_MAX, &text, &length, err) < 0 ||
+	     file_write_atomic(home, name, text, length, 0644, err) < 0))
 		return -1;
 	if (fchownat(home, name, user->uid, user->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, "owner of %s", name);

@@ -18,8 +18,7 @@ static const struct mode table[] = {
 };
 #define SYNCHRONIZED 2026	       /* the terminal shows nothing until it is off */
 #define KEYPAD	     ARRAY_SIZE(table) /* ESC = and ESC > : a bit of its own */
-#define OTHER_KEYS   (KEYPAD + 1)
-_Static_assert(OTHER_KEYS < 32, "one bit a mode");
+_Static_assert(KEYPAD < 32, "one bit a mode");
 
 #define MODIFY_OTHER_KEYS 4
 
@@ -54,6 +53,15 @@ static void set_bit(struct terminal_modes *modes, size_t bit, bool on)
 	modes->set = on ? modes->set | 1u << bit : modes->set & ~(1u << bit);
 }
 
+/* CSI > 4 ; LEVEL m; without a level, and CSI > m, for none. */
+static void set_keys(struct terminal_modes *modes)
+{
+	if (modes->of_keys)
+		modes->keys = modes->number > 9 ? 9 : (uint8_t)modes->number;
+	else if (modes->number == MODIFY_OTHER_KEYS || modes->number == 0)
+		modes->keys = 0;
+}
+
 static void in_csi(struct terminal_modes *modes, uint8_t c)
 {
 	if (c == '?' || c == '>') {
@@ -65,11 +73,8 @@ static void in_csi(struct terminal_modes *modes, uint8_t c)
 		modes->of_keys = modes->prefix == '>' && modes->number == MODIFY_OTHER_KEYS;
 		name_mode(modes);
 	} else if (c >= 0x40 && c <= 0x7e) { /* the final byte */
-		bool on = modes->number > 0;
-
-		if (modes->prefix == '>' && c == 'm' &&
-		    (modes->of_keys || modes->number == MODIFY_OTHER_KEYS || !on))
-			set_bit(modes, OTHER_KEYS, modes->of_keys && on);
+		if (modes->prefix == '>' && c == 'm')
+			set_keys(modes);
 		name_mode(modes);
 		if (modes->prefix == '?' && (c == 'h' || c == 'l'))
 			apply(modes, c == 'h');
@@ -92,6 +97,7 @@ static void after_esc(struct terminal_modes *modes, uint8_t c)
 		set_bit(modes, KEYPAD, false);
 	} else if (c == 'c') { /* full reset */
 		modes->set = 0;
+		modes->keys = 0;
 	}
 }
 
@@ -154,8 +160,11 @@ size_t terminal_modes_redo(const struct terminal_modes *modes, char out[TERMINAL
 			used = append_mode(out, used, &table[i], false);
 	if (modes->set & 1u << KEYPAD)
 		used = append(out, used, "\033=");
-	if (modes->set & 1u << OTHER_KEYS)
-		used = append(out, used, "\033[>4;2m");
+	if (modes->keys) {
+		used = append(out, used, "\033[>4;");
+		used = append_number(out, used, modes->keys);
+		used = append(out, used, "m");
+	}
 	return used;
 }
 
@@ -168,7 +177,7 @@ size_t terminal_modes_undo(const struct terminal_modes *modes, char out[TERMINAL
 			used = append_mode(out, used, &table[i], true);
 	if (modes->set & 1u << KEYPAD)
 		used = append(out, used, "\033>");
-	if (modes->set & 1u << OTHER_KEYS)
+	if (modes->keys)
 		used = append(out, used, "\033[>4m");
 	if (used)
 		used = append(out, used, "\033[0m\r\n");

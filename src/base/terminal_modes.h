@@ -19,6 +19,7 @@ struct terminal_modes {
 	uint8_t state;
 	uint8_t prefix; /* '?', '>' or none */
 	bool of_keys;	/* its first number is that of modifyOtherKeys */
+	uint8_t keys;	/* the level of that, a digit; 0: none */
 	uint16_t number;
 	uint32_t pending; /* modes named in the sequence being read */
 };

@@ -113,6 +113,11 @@ bool client_was_sent_away(const struct client *client)
 	return client->goaway != NULL;
 }
 
+bool client_was_answered(const struct client *client)
+{
+	return client->replied;
+}
+
 pid_t client_pid(const struct client *client)
 {
 	return client->pid;

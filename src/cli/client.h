@@ -43,6 +43,8 @@ int client_explain_loss(struct client *client, struct err *err);
 
 /* Whether the supervisor said that it is leaving, and why. */
 bool client_was_sent_away(const struct client *client);
+/* The last call, by the supervisor itself, be it with a failure. */
+bool client_was_answered(const struct client *client);
 
 /* Of the supervisor it is connected to. */
 pid_t client_pid(const struct client *client);

@@ -335,7 +335,8 @@ int enter_end(const struct project *project, struct client *client, enum proto_w
 	client_report_to(client, &progress);
 	status = client_call(client, what, NULL, err);
 	/* One that ended before it was asked to stop is off, which is what was wanted. */
-	if (status == 0 || (what == PROTO_STOP && client_was_sent_away(client)))
+	if (status == 0 || (what == PROTO_STOP && client_was_sent_away(client) &&
+			    !client_was_answered(client)))
 		status = enter_wait_gone(project, client_pid(client), err);
 	client_report_to(client, NULL);
 	progress_done(&progress);

@@ -69,6 +69,7 @@ static void on_hello(void *ctx, const struct mux_hello *hello)
 		agent->events->not_at_rest(agent->ctx);
 	agent->quiescing = false;
 	agent->asking = false;
+	free(take_ptr(&agent->rest_failure));
 	agent->events->hello(agent->ctx, hello);
 	if (agent->resumed) {
 		agent->resumed = false;

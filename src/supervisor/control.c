@@ -315,16 +315,22 @@ void control_resumed(struct control *control, bool resumed)
 	control->resumed = resumed;
 }
 
+static void answer_failed(struct client *client, uint32_t *request, const char *text)
+{
+	if (*request != NO_REQUEST)
+		(void)mux_reply(link_mux(client->io), *request, PROTO_FAILED, text, strlen(text));
+	*request = NO_REQUEST;
+}
+
 void control_suspend_failed(struct control *control, const char *text)
 {
-	each_client(client, control)
-	{
-		if (client->suspend_request == NO_REQUEST)
-			continue;
-		(void)mux_reply(link_mux(client->io), client->suspend_request, PROTO_FAILED, text,
-				strlen(text));
-		client->suspend_request = NO_REQUEST;
-	}
+	each_client(client, control) answer_failed(client, &client->suspend_request, text);
+}
+
+void control_failed(struct control *control, const char *text)
+{
+	control_suspend_failed(control, text);
+	each_client(client, control) answer_failed(client, &client->stop_request, text);
 }
 
 size_t control_client_count(const struct control *control)

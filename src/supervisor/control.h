@@ -46,6 +46,8 @@ void control_not_ready(struct control *control);
 void control_resumed(struct control *control, bool resumed);
 /* Answers those that wait for a suspend, which failed; the guest goes on. */
 void control_suspend_failed(struct control *control, const char *text);
+/* And those that wait for a stop: the VM ends, but not as they asked. */
+void control_failed(struct control *control, const char *text);
 /* Clients connected now, whatever they do. */
 size_t control_client_count(const struct control *control);
 /* The same end for those alone that were let in to the guest, not for those that wait. Whoever has

@@ -54,6 +54,7 @@ struct suspend {
 	bool leaving;  /* we were told to go: who comes is not let in */
 	bool resuming; /* the machine of now goes on as the one before */
 	bool loading;  /* and has been told to load the state */
+	bool going;    /* and its guest to go on */
 	bool unseen;   /* its failure is no fault of the state's */
 	bool working;  /* a worker is running */
 	uv_work_t work;
@@ -116,7 +117,6 @@ void lifecycle_link_agent(struct supervisor *s, int fd, bool resumed);
 int lifecycle_start_share(struct supervisor *s, int state_fd, struct err *err);
 /* What belonged to the machine that is gone. */
 void lifecycle_drop_machine(struct supervisor *s);
-void lifecycle_stop(struct supervisor *s);
 /* Why the guest stands still, or NULL. What it has to write is lost if it ends like that. */
 const char *lifecycle_paused(const struct supervisor *s);
 /* The guest is of no use: ends it and says why to everybody. */
@@ -145,6 +145,16 @@ bool suspend_gone(struct supervisor *s);
  * there, to stay. */
 void suspend_keep(struct supervisor *s);
 
+/* stop.c */
+/* As asked by a client, a signal, or a suspend that must not be. */
+void stop_begin(struct supervisor *s);
+/* In STATE_STOPPING, without the agent: a guest that was ready has something to lose. */
+void stop_guest(struct supervisor *s);
+/* The agent has ended what it can. */
+void stop_agent_done(struct supervisor *s);
+/* A guest that was paused goes on. */
+void stop_room(struct supervisor *s);
+
 /* resume.c */
 /* Before a machine is prepared: the accelerator of the one that may go on; NULL: there is none. Here
  * and in the next a failure is the host's: what is there stays. */
@@ -160,9 +170,13 @@ void resume_let_go(struct supervisor *s);
 /* The agent says who it is; then that the guest is ready. */
 void resume_hello(struct supervisor *s, const struct mux_hello *hello);
 void resume_ready(struct supervisor *s);
-/* Not like this: ends the machine and boots. */
+/* Not like this: ends the machine, and boots; but from memory that no guest has changed it is saved. */
 void resume_failed(struct supervisor *s, const char *why);
-/* The machine is gone while it was resumed: boots. False: it was not resumed. */
+/* The host is in the way of a guest that has not gone on yet: ends the machine, and what was saved
+ * stays. False: there is none. */
+bool resume_hindered(struct supervisor *s, const char *why);
+/* The machine is gone while it was resumed: boots, or what was saved stays. False: it was not resumed.
+ */
 bool resume_gone(struct supervisor *s, const struct vm_exit *exit);
 /* The end, with suspend.failure: the state is on disk and whole. */
 void resume_stay(struct supervisor *s);

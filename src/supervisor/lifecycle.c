@@ -13,11 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HELLO_LIMIT_MS	  180000 /* a slow host under TCG, fsck included */
-#define SHUTDOWN_LIMIT_MS 20000	 /* the guest ends sessions, syncs, powers off */
-#define DRAIN_LIMIT_MS	  2000
-#define LINGER_MS	  3000
-#define LOST_LIMIT_MS	  1000
+#define HELLO_LIMIT_MS 180000 /* a slow host under TCG, fsck included */
+#define DRAIN_LIMIT_MS 2000
+#define LINGER_MS      3000
+#define LOST_LIMIT_MS  1000
 
 static const char *const state_names[] = {
     [STATE_STARTING] = "starting", [STATE_CONFIGURING] = "configuring",
@@ -87,67 +86,9 @@ const char *lifecycle_paused(const struct supervisor *s)
 	return s->vm && s->vm->ops->paused ? s->vm->ops->paused(s->vm) : NULL;
 }
 
-static void on_limit_kill(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-
-	on_notice(s, "the guest does not power off; killing it");
-	if (s->vm)
-		s->vm->ops->kill(s->vm);
-}
-
-static void on_limit_power(uv_timer_t *timer);
-
-/* While it stands still it cannot end, and what it has not written yet is worth waiting for. */
-static void press_power(struct supervisor *s, const char *why, uint64_t limit_ms)
-{
-	const char *paused = lifecycle_paused(s);
-
-	if (paused) {
-		auto_free char *text = xasprintf("%s, or `dxvm kill`", paused);
-
-		on_notice(s, text);
-		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
-		return;
-	}
-	on_notice(s, why);
-	s->vm->ops->power_button(s->vm);
-	supervisor_set_limit(s, limit_ms, on_limit_kill);
-}
-
-static void on_limit_power(uv_timer_t *timer)
-{
-	press_power(timer->data, "the guest has not stopped in 20 s; pressing its power button",
-		    POWER_LIMIT_MS);
-}
-
-void lifecycle_stop(struct supervisor *s)
-{
-	/* A guest that is on its way out of memory or into it can be asked when it runs. */
-	if (s->state == STATE_SUSPENDING || s->state == STATE_SAVING || s->suspend.resuming) {
-		s->suspend.stop = true;
-		suspend_wanted(s);
-		return;
-	}
-	if (s->state >= STATE_STOPPING)
-		return;
-	bool asked = agent_link_shutdown(s->agent);
-	supervisor_set_state(s, STATE_STOPPING);
-	control_leaving(s->control, "the VM is being stopped");
-	if (asked)
-		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
-	else if (s->vm && s->ready_ms) /* its agent is being restarted, or does not read */
-		press_power(s, "the guest's agent cannot be asked; pressing the power button",
-			    SHUTDOWN_LIMIT_MS);
-	else if (s->vm)
-		s->vm->ops->kill(s->vm); /* still booting: nobody in it to ask */
-	else
-		lifecycle_finish(s, NULL, "the VM was stopped");
-}
-
 static void on_stop(void *ctx)
 {
-	lifecycle_stop(ctx);
+	stop_begin(ctx);
 }
 
 /* -- the guest -- */
@@ -180,7 +121,8 @@ static void on_ready(void *ctx)
 	(void)uv_timer_stop(&s->limit);
 	supervisor_set_state(s, STATE_READY);
 	uv_update_time(&s->loop);
-	s->ready_ms = uv_now(&s->loop);
+	if (!s->ready_ms)
+		s->ready_ms = uv_now(&s->loop);
 	log_info("agent", "ready %llu ms after the start",
 		 (unsigned long long)(s->ready_ms - s->started_ms));
 	control_resumed(s->control, s->suspend.resuming);
@@ -190,15 +132,23 @@ static void on_ready(void *ctx)
 		update_offer(agent_link_mux(s->agent));
 }
 
-/* The guest is of no use: say why to all who wait, and end it. */
-void lifecycle_give_up(struct supervisor *s, const char *why)
+/* The guest is of no use: say why to all who wait. */
+static bool part(struct supervisor *s, const char *why)
 {
 	if (s->state >= STATE_STOPPING)
-		return;
+		return false;
 	log_error("guest", "%s", why);
 	control_ready(s->control, why);
 	control_goaway(s->control, why);
 	supervisor_set_state(s, STATE_STOPPING);
+	return true;
+}
+
+/* And end it. */
+void lifecycle_give_up(struct supervisor *s, const char *why)
+{
+	if (!part(s, why))
+		return;
 	if (s->vm)
 		s->vm->ops->kill(s->vm);
 	else
@@ -222,8 +172,7 @@ static void on_stopped(void *ctx)
 	struct supervisor *s = ctx;
 
 	log_info("agent", "shut down");
-	if (s->state == STATE_STOPPING)
-		supervisor_set_limit(s, POWER_LIMIT_MS, on_limit_kill);
+	stop_agent_done(s);
 }
 
 static void on_agent_loss(uv_timer_t *timer)
@@ -254,6 +203,8 @@ static void on_hello_limit(uv_timer_t *timer)
 
 	if (lifecycle_paused(s))
 		supervisor_set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
+	else if (s->ready_ms && part(s, "the guest's agent did not come back in 180 s"))
+		stop_guest(s);
 	else
 		lifecycle_give_up(s, "the guest did not come up in 180 s; `dxvm logs --console` "
 				     "shows how far it got");
@@ -269,6 +220,7 @@ static void on_not_at_rest(void *ctx)
 	if (s->state != STATE_SUSPENDING)
 		return;
 	log_warn("suspend", "%s", text);
+	s->suspend.stop |= s->suspend.leaving;
 	idle_put_off(s);
 	control_suspend_failed(s->control, text);
 	supervisor_set_limit(s, HELLO_LIMIT_MS, on_hello_limit);
@@ -279,10 +231,12 @@ static void on_share_failed(void *ctx, const char *text)
 	struct supervisor *s = ctx;
 
 	log_error("share", "%s", text);
-	if (s->state != STATE_READY)
-		lifecycle_give_up(s, text);
-	else
+	if (s->state == STATE_READY)
 		control_note(s->control, text);
+	else if (s->ready_ms && part(s, text))
+		stop_guest(s);
+	else if (!resume_hindered(s, text))
+		lifecycle_give_up(s, text);
 }
 
 /* -- the machine -- */
@@ -354,6 +308,8 @@ static void on_stalled(void *ctx, bool stalled)
 
 	if (stalled)
 		suspend_stalled(s);
+	else
+		stop_room(s);
 }
 
 static const struct vm_events vm_events = {.notice = on_notice,

@@ -189,6 +189,7 @@ int resume_prepare(struct supervisor *s, bool *ret_resuming, struct err *err)
 	spec->incoming = true;
 	spec->state_fd = u->state_fd;
 	u->resuming = true;
+	u->going = false;
 	return 0;
 }
 
@@ -211,6 +212,14 @@ void resume_failed(struct supervisor *s, const char *why)
 	end_machine(s, why, false);
 }
 
+bool resume_hindered(struct supervisor *s, const char *why)
+{
+	if (!s->suspend.resuming || s->suspend.going)
+		return false;
+	end_machine(s, why, true);
+	return true;
+}
+
 /* KVM may be gone for good; a boot can do without. */
 static bool has_accel(const struct supervisor *s)
 {
@@ -228,6 +237,7 @@ void resume_stay(struct supervisor *s)
 
 	log_error("resume", "%s", text);
 	lifecycle_drop_machine(s);
+	control_failed(s->control, text);
 	lifecycle_finish(s, text, "");
 }
 
@@ -411,6 +421,7 @@ void resume_loaded(void *ctx, const struct err *failure)
 	} else {
 		log_info("resume", "the guest goes on after %.2f s", seconds_since_start(s));
 		s->suspend.taken = false; /* it changes what was */
+		s->suspend.going = true;
 		supervisor_set_limit(s, ANSWER_LIMIT_MS, on_no_answer);
 		s->vm->ops->cont(s->vm);
 	}

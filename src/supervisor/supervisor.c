@@ -30,7 +30,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 		return;
 	}
 	log_info("signal", "%s: stopping the VM", strsignal(signum));
-	lifecycle_stop(s);
+	stop_begin(s);
 }
 
 static void watch_signals(struct supervisor *s)

@@ -121,7 +121,7 @@ bool suspend_ready(struct supervisor *s)
 	struct err err = ERR_INIT;
 
 	if (s->suspend.stop || (s->suspend.leaving && suspend_begin(s, &err) < 0))
-		lifecycle_stop(s);
+		stop_begin(s);
 	return s->state != STATE_READY;
 }
 
@@ -177,6 +177,7 @@ static void end_with_failure(struct supervisor *s)
 					 "what ran in it is lost, its disk is not",
 					 u->failure, u->err.text);
 	log_error("suspend", "%s", text);
+	control_failed(s->control, text);
 	lifecycle_finish(s, text, "");
 }
 

@@ -2,13 +2,18 @@
 trouble is over, and nobody waits for ever. QEMU and the guest are played (played_vm.py); the real ones are in
 tests/vm/test_suspend*.py.
 """
+import contextlib
+import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
 
 from played_project import Played
-from projects import BUILD, stop_quietly, wait_until
+from projects import BUILD, alive, stop_quietly, wait_until
+
+STOP = 3  # of what a client can ask
 
 
 @pytest.fixture
@@ -100,6 +105,65 @@ def test_a_guest_in_memory_without_a_qemu_is_saved(project):
     assert status == 125 and f"{STAYS}start the machine: QEMU is missing" in text, text
     assert project.is_saved()
     assert project.boot() == before
+
+
+def share_servers(project):
+    supervisor = (project.data / "lock").read_text().split()[1]
+    children = pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return [int(pid) for pid in children
+            if b"serve-share" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_a_guest_in_memory_whose_share_server_keeps_dying_is_saved(project):
+    project.play("boot hold quit", "resume deaf migrate-incoming")
+    before = project.boot()
+    suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
+    wait_until((project.folder / "held").exists, "the machine has given its state")
+    entering = project.comes("exec", "boot")
+    (project.folder / "go").touch()
+    wait_until(lambda: project.machines() == ["boot", "resume"], "another machine is to go on")
+
+    def kill_server():
+        for pid in share_servers(project):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return entering.poll() is not None
+    with contextlib.suppress(FileNotFoundError):
+        wait_until(kill_server, "it is given up")
+    text = entering.communicate(timeout=30)[1].decode()
+    suspending.wait(30)
+    assert entering.returncode == 125 and STAYS in text, text
+    assert project.is_saved()
+    project.play()
+    assert project.boot() == before
+
+
+def test_a_stop_that_finds_the_vm_staying_says_so(project, stick):
+    project.play("boot hold quit")
+    before = project.boot()
+    suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
+    wait_until((project.folder / "held").exists, "the machine has given its state")
+    stick.rmdir()
+    stopping = project.popen("stop", stderr=subprocess.PIPE)
+    wait_until(lambda: b"a client asks %d\n" % STOP in (project.data / "log").read_bytes(), "it is asked")
+    (project.folder / "go").touch()
+    text = stopping.communicate(timeout=60)[1].decode()
+    suspending.wait(30)
+    assert stopping.returncode == 125 and STAYS in text, text
+    assert project.is_saved()
+    stick.mkdir()
+    assert project.boot() == before
+
+
+def test_who_is_told_to_go_goes_also_when_the_agent_is_restarted_again_and_again(project):
+    project.boot()
+    project.play("restart")
+    project.stop()
+    project.boot()
+    supervisor = project.processes()[0]
+    os.kill(supervisor, signal.SIGTERM)
+    wait_until(lambda: not alive(supervisor), "it is gone", 60)
+    assert (project.data / "log").read_bytes().count(b"was restarted meanwhile") == 1
 
 
 @pytest.fixture
