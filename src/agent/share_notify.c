@@ -166,6 +166,9 @@ static struct notification *take(struct share_notify *notify)
 	if (taken) {
 		list_remove(&taken->link);
 		notify->count--;
+		/* Somebody has to look after the others. */
+		if (!list_empty(&notify->waiting) || !list_empty(&notify->later))
+			(void)pthread_cond_signal(&notify->due);
 	}
 	return taken;
 }

@@ -70,16 +70,19 @@ static int open_in_share(const char *path, const char *name, bool make, int *ret
 }
 
 /* What devbox makes in there is no work of the user's, and the index is shared with the host. */
-static int keep_from_git(const char *local, const struct user *user, struct err *err)
+static void keep_from_git(const char *local, const struct user *user)
 {
 	auto_free char *path = path_join(local, ".gitignore");
 	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	struct err err = ERR_INIT;
 
-	if (fd < 0)
-		return errno == EEXIST ? 0 : err_sys(err, "create %s", path);
-	if (fchown(fd, user->uid, user->gid) < 0)
-		return err_sys(err, "owner of %s", path);
-	return file_write_all(fd, "*\n", 2, err);
+	if (fd < 0 && errno == EEXIST)
+		return;
+	if (fd >= 0 && fchown(fd, user->uid, user->gid) == 0 &&
+	    file_write_all(fd, "*\n", 2, &err) == 0)
+		return;
+	log_warn("shares", "%s could not be made", path);
+	(void)unlink(path);
 }
 
 static int bind_local(const struct message_share *share, const struct user *user, struct err *err)
@@ -96,8 +99,7 @@ static int bind_local(const struct message_share *share, const struct user *user
 		return -1;
 	if (lchown(local, user->uid, user->gid) < 0)
 		return err_sys(err, "owner of %s", local);
-	if (keep_from_git(local, user, err) < 0)
-		return -1;
+	keep_from_git(local, user);
 	if (open_in_share(share->path, share->local, !share->read_only, &place, err) < 0)
 		return -1;
 	target = xasprintf("/proc/self/fd/%d", place);

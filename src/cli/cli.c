@@ -33,9 +33,12 @@ static int unknown_command(const char *name, struct err *err)
 }
 
 /* Those in front of the command were read before it was known. */
-static int check_own(const struct invocation *invocation, struct err *err)
+static int check_own(const struct invocation *invocation, const struct option *more,
+		     struct err *err)
 {
-	const struct option *const tables[] = {global_options, invocation->command->options, NULL};
+	const struct option *own = invocation->command->options;
+	const struct option *const tables[] = {global_options, more ? more : global_options, own,
+					       NULL};
 	const struct option *foreign = options_foreign(&invocation->options, tables);
 
 	return foreign ? err_set(err, ERR_USAGE, "--%s is no option of dxvm %s", foreign->name,
@@ -59,15 +62,16 @@ static int find_command(struct invocation *invocation, char *const *argv, int *r
 		if (!invocation->command)
 			return unknown_command(argv[*ret_index], err);
 		(*ret_index)++;
-		return check_own(invocation, err);
+		return check_own(invocation, NULL, err);
 	} else if (options_flag(&invocation->options, "version")) {
 		invocation->command = &cmd_version;
 	} else if (options_flag(&invocation->options, "install")) {
-		invocation->command = &cmd_install;
+		invocation->command = &cmd_install; /* and a shell */
+		return 0;
 	} else {
 		invocation->command = &cmd_shell;
 	}
-	return 0;
+	return check_own(invocation, spelled_commands, err);
 }
 
 /* The options and arguments behind the command's name, in any order unless the command is verbatim.

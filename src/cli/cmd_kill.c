@@ -39,7 +39,8 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (err->code != ERR_BUSY || live_read(data_dir, &live, err) < 0)
 		return -1;
 	if (live.pid <= 1)
-		return err_set(err, ERR_BUSY, "the VM is just being started; try again");
+		return err_set(err, ERR_BUSY,
+			       "another dxvm makes, starts or removes the VM; try again");
 	if (kill(live.pid, SIGKILL) < 0 && errno != ESRCH)
 		return err_sys(err, "kill its supervisor (pid %ld)", (long)live.pid);
 	return enter_wait_gone(&project, live.pid, err);
@@ -49,5 +50,6 @@ const struct command cmd_kill = {
     .name = "kill",
     .arguments = "",
     .summary = "end the VM at once, as if its power went: for one that does not stop",
+    .any_project = true,
     .run = run,
 };

@@ -26,5 +26,6 @@ const struct command cmd_logs = {
     .arguments = "",
     .summary = "print the log of the VM's supervisor",
     .options = logs_options,
+    .any_project = true,
     .run = run,
 };

@@ -85,5 +85,6 @@ const struct command cmd_rm = {
     .arguments = "",
     .summary = "remove the project's VM with its disk; the project stays",
     .options = rm_options,
+    .any_project = true,
     .run = run,
 };

@@ -178,5 +178,6 @@ const struct command cmd_status = {
     .arguments = "",
     .summary = "say whether the VM runs, and what it costs",
     .options = status_options,
+    .any_project = true,
     .run = run,
 };

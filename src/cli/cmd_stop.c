@@ -40,5 +40,6 @@ const struct command cmd_stop = {
     .name = "stop",
     .arguments = "",
     .summary = "end what runs in the VM, and power it off",
+    .any_project = true,
     .run = run,
 };

@@ -24,6 +24,7 @@ struct command {
 	const struct option *options;
 	int min_arguments;
 	int max_arguments; /* -1: any number */
+	bool any_project;  /* also of one that is not shared: nothing is started */
 	bool verbatim; /* options end at the first argument: the rest belongs to the guest's command
 			*/
 	/* The exit status, or -1 and an error that is printed. */

@@ -81,8 +81,10 @@ const struct command *command_suggest(const char *name)
 int command_project(const struct invocation *invocation, struct project *ret_project,
 		    struct err *err)
 {
-	return project_find(options_value(&invocation->options, "config"),
-			    options_value(&invocation->options, "datadir"), ret_project, err);
+	if (project_find(options_value(&invocation->options, "config"),
+			 options_value(&invocation->options, "datadir"), ret_project, err) < 0)
+		return -1;
+	return invocation->command->any_project ? 0 : project_check(ret_project, err);
 }
 
 enum progress_mode command_progress(const struct invocation *invocation)

@@ -55,6 +55,11 @@ static int lock_or_connect(const struct project *project, int data_dir, int *ret
 			return err_wrap(err,
 					"the VM was started by another dxvm (`kill %ld` stops it)",
 					(long)live.pid);
+		if (waited >= LOOK_LIMIT_MS && live.pid == 0)
+			return err_set(err, ERR_BUSY,
+				       "another dxvm makes, starts or removes the VM of %s; try "
+				       "again when it has ended",
+				       project->root);
 		if (waited >= LOOK_LIMIT_MS || err->sys == ETIMEDOUT)
 			return err_wrap(err,
 					"the VM's supervisor (pid %ld) lives but does not answer; "
@@ -335,8 +340,8 @@ int enter_end(const struct project *project, struct client *client, enum proto_w
 	client_report_to(client, &progress);
 	status = client_call(client, what, NULL, err);
 	/* One that ended before it was asked to stop is off, which is what was wanted. */
-	if (status == 0 || (what == PROTO_STOP && client_was_sent_away(client) &&
-			    !client_was_answered(client)))
+	if (status == 0 ||
+	    (what == PROTO_STOP && client_was_sent_away(client) && !client_was_answered(client)))
 		status = enter_wait_gone(project, client_pid(client), err);
 	client_report_to(client, NULL);
 	progress_done(&progress);

@@ -34,9 +34,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define INPUT_CHUNK	 16384
 #define ASKED_MAX	 3 /* INT or TERM that nothing comes of: this one ends us */
+#define ASKED_ROW_S	 2 /* when they come so soon after each other */
 #define ESCAPE_HELP_TEXT "\r\ndxvm: after a newline:  ~.  detach   ~~  a tilde   ~?  this help\r\n"
 
 enum stream {
@@ -57,9 +59,10 @@ struct session {
 	bool eof_sent;
 	bool accepted;
 	bool exited;
-	bool left;   /* by ~., or there is no terminal any more */
-	bool taken;  /* by another client */
-	int asked;   /* how often it was told to end since anything was heard of it */
+	bool left;  /* by ~., or there is no terminal any more */
+	bool taken; /* by another client */
+	int asked;  /* how often it was told to end in a row, and nothing was heard of it */
+	time_t asked_s;
 	uint32_t id; /* what the guest calls it; 0: it cannot be detached, or is not known yet */
 	int status;  /* of our exit, with exited */
 	bool rejected;
@@ -281,9 +284,15 @@ static void handle_terminal_signal(struct session *session, int signum)
 /* Not when it cannot get it, or makes nothing of it: the guest may stand still. */
 static bool wants_signal(struct session *session, int signum)
 {
+	struct timespec now;
+
 	if (!session->channel || !session->accepted || session->exited)
 		return false;
-	session->asked += signum == SIGINT || signum == SIGTERM;
+	if (signum != SIGINT && signum != SIGTERM)
+		return true;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	session->asked = now.tv_sec - session->asked_s > ASKED_ROW_S ? 1 : session->asked + 1;
+	session->asked_s = now.tv_sec;
 	return session->asked < ASKED_MAX;
 }
 

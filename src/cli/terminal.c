@@ -6,7 +6,6 @@
 
 #include "base/terminal_modes.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -24,14 +23,12 @@ bool terminal_present(void)
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
-static int set_attributes(const struct termios *attributes)
+/* In the background it is somebody else's, and touching it would stop us. */
+static bool is_ours(void)
 {
-	int result;
+	pid_t foreground = tcgetpgrp(STDIN_FILENO);
 
-	do
-		result = tcsetattr(STDIN_FILENO, TCSADRAIN, attributes);
-	while (result < 0 && errno == EINTR);
-	return result;
+	return foreground < 0 || foreground == getpgrp();
 }
 
 static int make_raw(void)
@@ -40,7 +37,7 @@ static int make_raw(void)
 
 	cfmakeraw(&raw);
 	terminal.is_raw = 1;
-	return set_attributes(&raw);
+	return tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 }
 
 void terminal_restore(void)
@@ -51,10 +48,12 @@ void terminal_restore(void)
 	if (!terminal.is_raw)
 		return;
 	terminal.is_raw = 0;
+	if (!is_ours())
+		return;
 	length = terminal_modes_undo(&terminal.modes, undo);
 	if (length)
 		(void)!write(STDOUT_FILENO, undo, length);
-	(void)set_attributes(&terminal.before);
+	(void)tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal.before);
 }
 
 static void on_crash(int signum)
@@ -82,6 +81,8 @@ void terminal_return(void)
 	char redo[TERMINAL_MODES_UNDO_MAX];
 	size_t length = terminal.is_raw ? 0 : terminal_modes_redo(&terminal.modes, redo);
 
+	if (!is_ours())
+		return;
 	(void)make_raw();
 	if (length)
 		(void)!write(STDOUT_FILENO, redo, length);

@@ -89,25 +89,43 @@ static bool is_among(const char *const *names, size_t count, const char *name)
 	return false;
 }
 
-static bool is_part(const char *name)
+static bool is_setting(const char *name)
 {
-	size_t length = strlen(name);
-
-	return length > strlen(FILE_PART) &&
-	       strcmp(name + length - strlen(FILE_PART), FILE_PART) == 0;
+	return is_among(settings_names, ARRAY_SIZE(settings_names), name);
 }
 
+/* Also what it is called while it is written. */
 static bool is_own(const char *name)
 {
-	return is_part(name) || is_among(settings_names, ARRAY_SIZE(settings_names), name) ||
-	       is_among(vm_names, ARRAY_SIZE(vm_names), name);
+	size_t length = strlen(name);
+	auto_free char *whole = xstrdup(name);
+
+	if (length > strlen(FILE_PART) && strcmp(name + length - strlen(FILE_PART), FILE_PART) == 0)
+		whole[length - strlen(FILE_PART)] = '\0';
+	return is_setting(whole) || is_among(vm_names, ARRAY_SIZE(vm_names), whole);
 }
 
+/* Before there is a VM. A file system of its own may have lost+found. */
+static bool may_be_there(const char *name)
+{
+	static const char *const names[] = {".", "..", ".gitignore", "CACHEDIR.TAG", "lost+found"};
+
+	return is_setting(name) || is_among(names, ARRAY_SIZE(names), name);
+}
+
+/* In a directory of somebody's they are theirs, too. */
 static int put_marks(int dir, bool all, struct err *err)
 {
-	if (faccessat(dir, ".gitignore", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    file_write_atomic(dir, ".gitignore", "*\n", 2, 0644, err) < 0)
-		return -1;
+	struct stat st;
+
+	if (faccessat(dir, ".gitignore", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (file_write_atomic(dir, ".gitignore", "*\n", 2, 0644, err) < 0)
+			return -1;
+		if (geteuid() == 0 &&
+		    (fstat(dir, &st) < 0 ||
+		     fchownat(dir, ".gitignore", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0))
+			return err_sys(err, "owner of .gitignore");
+	}
 	return all ? file_write_atomic(dir, "CACHEDIR.TAG", CACHEDIR_TAG, strlen(CACHEDIR_TAG),
 				       0644, err)
 		   : 0;
@@ -157,8 +175,7 @@ static int check_strange(const char *path, int dir, struct err *err)
 	if (!list)
 		return err_sys(err, "%s", path);
 	while ((entry = readdir(list)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    !is_own(entry->d_name))
+		if (!may_be_there(entry->d_name))
 			return err_set(err, ERR_EXISTS,
 				       "%s has other files in it (%.60s): a VM is kept in a "
 				       "directory of its own; name another one with --datadir",
@@ -214,6 +231,6 @@ int data_dir_remove(const struct project *project, int data_dir, bool *ret_more,
 		return tree_remove(AT_FDCWD, project->data_dir, err);
 	if (remove_own(data_dir, err) < 0)
 		return -1;
-	*ret_more = rmdir(project->data_dir) < 0;
+	*ret_more = rmdir(project->data_dir) < 0 && (errno == ENOTEMPTY || errno == EEXIST);
 	return 0;
 }

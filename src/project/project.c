@@ -46,62 +46,71 @@ static int search_upwards(char **ret_root, struct err *err)
 
 static int from_config(const char *config, char **ret_root, struct err *err)
 {
-	auto_free char *real = realpath(config, NULL);
+	const char *name = path_base(config);
+	auto_free char *dir = xstrdup(config);
 	struct stat st;
 
-	if (!real) {
+	if (stat(config, &st) < 0) {
 		(void)err_sys(err, "%s", config);
 		if (errno == ENOENT)
 			err->code = ERR_NOT_FOUND;
 		return -1;
 	}
-	if (stat(real, &st) < 0)
-		return err_sys(err, "%s", config);
-	if (S_ISDIR(st.st_mode)) {
-		auto_free char *file = path_join(real, CONFIG_NAME);
-
-		if (!is_file(file))
-			return err_set(err, ERR_NOT_FOUND, "no devbox.json in %s", config);
-	} else {
-		char *slash = strrchr(real, '/');
-
-		if (strcmp(slash + 1, CONFIG_NAME) != 0)
+	if (!S_ISDIR(st.st_mode)) {
+		if (strcmp(name, CONFIG_NAME) != 0)
 			return err_set(err, ERR_INVALID,
 				       "%s: a project is described by a file named " CONFIG_NAME
 				       ", or named by its directory",
 				       config);
-		slash[slash == real ? 1 : 0] = '\0';
+		/* It may be a link; the project is where that lies. */
+		free(dir);
+		dir = name == config ? xstrdup(".") : xstrndup(config, (size_t)(name - config));
 	}
-	*ret_root = take_ptr(&real);
-	return 0;
+	*ret_root = realpath(dir, NULL);
+	if (!*ret_root)
+		return err_sys(err, "%s", config);
+	auto_free char *file = path_join(*ret_root, CONFIG_NAME);
+	return is_file(file) ? 0 : err_set(err, ERR_NOT_FOUND, "no devbox.json in %s", config);
 }
 
-/* A VM that shares all of somebody's files, or what other VMs are made of, isolates nothing. */
-static int refuse_too_much(const char *root, struct err *err)
+/* Whether one of them holds the other; `own` may not be there yet. */
+static bool would_share(const char *root, const char *own, bool also_inside)
 {
+	auto_free char *real = own ? realpath(own, NULL) : NULL;
+	const char *place = real ? real : own;
+
+	return place && (path_lies_in(place, root) || (also_inside && path_lies_in(root, place)));
+}
+
+int project_check(const struct project *project, struct err *err)
+{
+	const char *root = project->root;
 	struct err ignored = ERR_INIT;
 	auto_free char *home = path_home();
-	auto_free char *real_home = home ? realpath(home, NULL) : NULL;
 	auto_free char *state = path_state_dir(&ignored);
-	auto_free char *real_state = state ? realpath(state, NULL) : NULL;
+	auto_free char *runtime = path_runtime_dir();
 
+	if (!project->shared)
+		return 0;
 	if (strcmp(root, "/") == 0)
 		return err_set(
 		    err, ERR_INVALID,
 		    "the project is the root directory: sharing all of this machine with a "
 		    "VM is refused; move devbox.json into a directory of its own");
-	if (real_home && path_lies_in(real_home, root))
+	if (would_share(root, home, false))
 		return err_set(
 		    err, ERR_INVALID,
-		    "the project is %.200s, which %s your home directory: sharing your keys and "
-		    "settings with a VM is refused; move devbox.json into a directory of its own",
-		    root, strcmp(root, real_home) == 0 ? "is" : "holds");
-	if (real_state && (path_lies_in(real_state, root) || path_lies_in(root, real_state)))
+		    "the project is %.200s, which is or holds your home directory: sharing your "
+		    "keys and settings with a VM is refused; move devbox.json into a directory of "
+		    "its own",
+		    root);
+	if (would_share(root, state, true) || would_share(root, runtime, true))
 		return err_set(
 		    err, ERR_INVALID,
-		    "the project is %.200s, which holds or lies in %.200s: sharing the files that "
-		    "VMs are made of is refused; move devbox.json into a directory of its own",
-		    root, real_state);
+		    "the project is %.200s, which holds or lies in %.150s or %.150s: "
+		    "sharing the files that VMs are made of is refused; move devbox.json "
+		    "into a directory of its own",
+		    root, state ? state : "", runtime);
 	return 0;
 }
 
@@ -143,8 +152,6 @@ int project_find(const char *config, const char *data_dir, struct project *ret_p
 		named = NULL;
 	if (named ? from_config(named, &root, err) : search_upwards(&root, err))
 		return !named || config ? -1 : err_wrap(err, "DEVBOX_CONFIG");
-	if (root && refuse_too_much(root, err) < 0)
-		return -1;
 	if (data_dir)
 		data = data_dir[0] == '/' ? xstrdup(data_dir) : path_join(cwd, data_dir);
 	else

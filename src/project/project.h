@@ -19,10 +19,12 @@ struct project {
 
 /* config: NULL, or a devbox.json, or the directory it is in. data_dir: NULL, or where to keep the
  * VM instead. Where no devbox.json is found and none was named, the current directory is a plain
- * one: its VM is kept in ./dxvm. ERR_NOT_FOUND: the named configuration is not there. ERR_INVALID:
- * a project dxvm will not share ("/", the home directory). */
+ * one: its VM is kept in ./dxvm. ERR_NOT_FOUND: the named configuration is not there. */
 int project_find(const char *config, const char *data_dir, struct project *ret_project,
 		 struct err *err);
+/* ERR_INVALID: one that dxvm will not share: "/", or what holds the home directory or files of its
+ * own. For whoever wants its VM to run; what is there can be stopped and removed all the same. */
+int project_check(const struct project *project, struct err *err);
 /* The project with exactly these directories, as a supervisor is told them. */
 void project_at(const char *root, const char *data_dir, struct project *ret_project);
 void project_done(struct project *project);

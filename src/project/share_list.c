@@ -99,10 +99,11 @@ static bool guest_path_will_do(const char *path)
 /* Without what lies there the guest is none any more; and what the kernel makes cannot be covered. */
 static bool covers_system(const char *guest_path)
 {
-	static const char *const whole[] = {
-	    "/bin", "/boot", "/etc", "/home", "/lib", "/lib32", "/lib64", "/libx32",
-	    "/nix", "/root", "/run", "/sbin", "/tmp", "/usr",	"/var",	  "/var/lib"};
-	static const char *const all[] = {"/dev", "/proc", "/sys"};
+	static const char *const whole[] = {"/etc", "/home", "/root", "/run",	 "/run/dxvm",
+					    "/tmp", "/usr",  "/var",  "/var/lib"};
+	static const char *const all[] = {
+	    "/bin",  "/boot", "/dev", "/lib",	  "/lib32",   "/lib64",	   "/libx32",	   "/nix",
+	    "/proc", "/sbin", "/sys", "/usr/bin", "/usr/lib", "/usr/sbin", "/var/lib/dxvm"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
 		if (strcmp(guest_path, whole[i]) == 0)
@@ -258,13 +259,12 @@ static bool take_out(struct share_list *list, const char *path, const char *gues
 	return false;
 }
 
-/* Not every shell makes something of the ~ of share+=~/x. The caller's; NULL: there is no such path. */
-static char *real_path(const char *path)
+/* Not every shell makes something of the ~ of share+=~/x. The caller's. */
+static char *whole_path(const char *path)
 {
 	auto_free char *home = strncmp(path, "~/", 2) == 0 ? path_home() : NULL;
-	auto_free char *whole = home ? path_join(home, path + 2) : NULL;
 
-	return realpath(whole ? whole : path, NULL);
+	return home ? path_join(home, path + 2) : xstrdup(path);
 }
 
 /* Adds the line, PATH in it made real, in place of what has that path or this place in the guest. */
@@ -274,7 +274,8 @@ static int put(int data_dir, const struct project *project, const char *text, co
 	auto_share_list struct share_list list = {0};
 	size_t n = strcspn(text, ":");
 	auto_free char *named = xstrndup(text, n);
-	auto_free char *real = real_path(named);
+	auto_free char *path = whole_path(named);
+	auto_free char *real = realpath(path, NULL);
 	auto_free char *line = NULL;
 	struct share_entry entry;
 	auto_close int fd = -1;
@@ -324,11 +325,12 @@ int share_list_remove(int data_dir, const struct project *project, const char *p
 		      struct err *err)
 {
 	auto_share_list struct share_list list = {0};
-	auto_free char *real = real_path(path);
+	auto_free char *whole = whole_path(path);
+	auto_free char *real = realpath(whole, NULL);
 
 	if (share_list_load(data_dir, project, &list, err) < 0)
 		return -1;
-	if (!take_out(&list, path, NULL) && (!real || !take_out(&list, real, NULL)))
+	if (!take_out(&list, whole, NULL) && (!real || !take_out(&list, real, NULL)))
 		return err_set(err, ERR_NOT_FOUND, "%.200s is not shared besides the project",
 			       path);
 	return save(data_dir, &list, err);

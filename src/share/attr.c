@@ -10,6 +10,7 @@
 
 #define SECOND_NS 1000000000LL
 #define TICK_NS	  20000000LL /* the longest tick is 10 ms; the clock may be read late in it */
+#define COARSE_S  2	     /* of a file system that keeps no more than seconds, or two of them */
 
 static uint32_t uid_of(const struct share *share, uint32_t uid)
 {
@@ -101,8 +102,10 @@ static bool is_young(const struct os_stat *stat)
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	seconds = now.tv_sec - stat->ctime.tv_sec;
-	if (seconds < 0 || seconds > 1)
+	if (seconds < 0 || seconds > COARSE_S)
 		return seconds < 0;
+	if (stat->ctime.tv_nsec == 0)
+		return true;
 	return seconds * SECOND_NS + now.tv_nsec - stat->ctime.tv_nsec < TICK_NS;
 }
 

@@ -257,7 +257,7 @@ def test_kill_ends_nobody_but_a_supervisor(project):
         asking.expect_exact("[y/N]")
         done = project.run("kill")
         assert done.returncode == 125
-        assert done.stderr == b"dxvm: the VM is just being started; try again\n"
+        assert done.stderr == b"dxvm: another dxvm makes, starts or removes the VM; try again\n"
         asking.close()
         assert bystander.poll() is None
     finally:
@@ -278,6 +278,10 @@ def test_a_vm_is_not_put_among_somebodys_files_and_rm_leaves_what_is_not_its_own
     assert done.stderr.decode() == (
         f"dxvm: {taken} has other files in it (main.c): a VM is kept in a directory of its own; name "
         "another one with --datadir\n")
+    (taken / "main.c").rename(scratch / "main.c")
+    (taken / "log").mkdir()  # of that name, and none of a VM's
+    assert b"has other files in it (log)" in run("install", "--guest", "fake").stderr
+    (scratch / "main.c").rename(taken / "main.c")
     own = scratch / "own"
     own.mkdir()
     (own / "mem").write_text("512M\n")

@@ -1,5 +1,6 @@
 """Sessions on a terminal, and the terminal afterwards."""
 import os
+import pathlib
 import signal
 import subprocess
 import termios
@@ -8,7 +9,7 @@ import time
 import pexpect
 import pytest
 
-from projects import wait_until
+from projects import alive, wait_until
 
 
 def settings(child):
@@ -154,6 +155,20 @@ def test_a_client_that_is_stopped_gives_the_terminal_back_and_takes_it_again(pro
     child.sendline("text")
     child.expect_exact("got text")
     child.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTSTP, signal.SIGSTOP])
+def test_a_stopped_client_in_the_background_can_be_ended(project, how):
+    shell = pexpect.spawn("bash", ["--norc", "-i"], cwd=str(project.root), env=project.environment,
+                          timeout=30, encoding="utf-8", codec_errors="replace")
+    shell.sendline(f"'{project.dxvm}' -q exec sh -c 'echo up-$((1 + 1)); exec sleep 1000'")
+    shell.expect_exact("up-2")
+    client = int(pathlib.Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()[0])
+    os.kill(client, how)
+    shell.expect_exact("Stopped")
+    shell.sendline("kill %1")
+    wait_until(lambda: not alive(client), "it has ended")
+    shell.close()
 
 
 def test_control_d_ends_the_shell(project):

@@ -62,15 +62,21 @@ static void a_named_configuration_ends_the_search(void)
 	CHECK_INT(err.code, ERR_NOT_FOUND);
 }
 
+static int find_shared(struct project *ret_project, struct err *err)
+{
+	return project_find(NULL, NULL, ret_project, err) < 0 ? -1
+							      : project_check(ret_project, err);
+}
+
 static void home_and_root_are_not_shared(void)
 {
 	auto_temp_dir struct temp_dir dir = stand_in("x");
-	struct project project = {0};
+	auto_project struct project project = {0};
 	struct err err = ERR_INIT;
 
 	temp_dir_put_text(&dir, "devbox.json", "{}");
 	CHECK_INT(setenv("HOME", dir.path, 1), 0);
-	CHECK_INT(project_find(NULL, NULL, &project, &err), -1);
+	CHECK_INT(find_shared(&project, &err), -1);
 	CHECK(strstr(err.text, "home directory") != NULL);
 	CHECK_INT(err.code, ERR_INVALID);
 }
@@ -78,12 +84,12 @@ static void home_and_root_are_not_shared(void)
 /* Where a devbox.json in a directory of theirs would lead to. */
 static void check_refused_with(const char *home, const char *state, const char *words)
 {
-	struct project project = {0};
+	auto_project struct project project = {0};
 	struct err err = ERR_INIT;
 
 	CHECK_INT(setenv("HOME", home, 1), 0);
 	CHECK_INT(setenv("XDG_STATE_HOME", state, 1), 0);
-	CHECK_INT(project_find(NULL, NULL, &project, &err), -1);
+	CHECK_INT(find_shared(&project, &err), -1);
 	CHECK_INT(err.code, ERR_INVALID);
 	CHECK(strstr(err.text, words) != NULL);
 	(void)unsetenv("XDG_STATE_HOME");
@@ -105,16 +111,22 @@ static void what_holds_a_home_or_the_files_of_vms_is_not_shared(void)
 	CHECK_INT(mkdirat(dir.fd, "devbox/vm", 0755), 0);
 	CHECK_INT(mkdirat(dir.fd, "devbox/vm/p", 0755), 0);
 	temp_dir_put_text(&dir, "devbox/vm/p/devbox.json", "{}");
-	check_refused_with(home, other.path, "which holds your home directory");
+	check_refused_with(home, other.path, "which is or holds your home directory");
 	check_refused_with(other.path, dir.path, "the files that VMs are made of");
 	CHECK_INT(chdir(inside), 0);
 	check_refused_with(other.path, dir.path, "the files that VMs are made of");
+	/* Also when they are not there yet, and what holds the sockets. */
+	CHECK_INT(chdir(dir.path), 0);
+	check_refused_with(other.path, home, "the files that VMs are made of");
+	CHECK_INT(setenv("XDG_RUNTIME_DIR", dir.path, 1), 0);
+	check_refused_with(other.path, other.path, "the files that VMs are made of");
+	(void)unsetenv("XDG_RUNTIME_DIR");
 	/* A name that begins the same. */
 	CHECK_INT(mkdir(beside, 0755), 0);
 	temp_dir_put_text(&dir, "hom/devbox.json", "{}");
 	CHECK_INT(chdir(beside), 0);
 	CHECK_INT(setenv("HOME", home, 1), 0);
-	CHECK_INT(project_find(NULL, NULL, &project, &err), 0);
+	CHECK_INT(find_shared(&project, &err), 0);
 }
 
 static void the_data_directory_is_made_once_and_hidden_from_git(void)
