@@ -149,7 +149,7 @@ def test_stop_leaves_a_clean_file_system_and_no_process(debian):
 
 def test_a_first_boot_that_was_cut_off_is_finished_and_a_used_store_is_left_alone(debian):
     guest(debian, "echo mine >~/mine; cp -p ~/.bashrc ~/before; rm ~/.profile; echo '#' >>~/.bashrc; "
-                  "sudo chown root: ~ /nix /nix/store; sudo mkdir /nix/store/of-a-daemon")
+                  "sudo mv /nix /nix.aside; sudo mkdir -p /nix/store/of-a-daemon; sudo chown root: ~")
     debian.stop()
     try:
         assert guest(debian, "stat -c %U ~") == guest(debian, "id -un")
@@ -159,7 +159,7 @@ def test_a_first_boot_that_was_cut_off_is_finished_and_a_used_store_is_left_alon
         debian.stop()
         assert guest(debian, "stat -c %U /nix /nix/store | uniq") == guest(debian, "id -un")
     finally:
-        guest(debian, "sudo rm -rf /nix/store/of-a-daemon; sudo chown $USER: /nix /nix/store")
+        guest(debian, "sudo rm -rf /nix; sudo mv /nix.aside /nix")
 
 
 def test_what_was_written_is_there_after_a_restart(debian):
