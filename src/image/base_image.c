@@ -20,7 +20,7 @@
 #define INPUTS_MAX  ((size_t)1 << 20)
 #define PART	    ".part"
 #define HASH_DIGITS 12
-#define UNUSED_S    (30 * 24 * 3600)
+#define UNUSED_S    (30L * 24 * 3600)
 
 static int is_part(const struct dirent *entry)
 {
