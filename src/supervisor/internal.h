@@ -178,6 +178,8 @@ bool resume_hindered(struct supervisor *s, const char *why);
 /* The machine is gone while it was resumed: boots, or what was saved stays. False: it was not resumed.
  */
 bool resume_gone(struct supervisor *s, const struct vm_exit *exit);
+/* Makes an error of the host's one that says what is left and what ends that. Always -1. */
+int resume_stays(struct err *err);
 /* The end, with suspend.failure: the state is on disk and whole. */
 void resume_stay(struct supervisor *s);
 

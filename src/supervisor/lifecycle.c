@@ -364,7 +364,7 @@ int lifecycle_start(struct supervisor *s, struct err *err)
 		return err_wrap(err, "%s", s->project.data_dir);
 	if (machine_claim(m, s->data_dir, &s->settings, !resuming, err) < 0 ||
 	    m->ops->start(&m->spec, &s->loop, &vm_events, s, &s->vm, err) < 0)
-		return s->suspend.found ? err_wrap(err, "the VM stays suspended") : -1;
+		return s->suspend.found ? resume_stays(err) : -1;
 	machine_started(m);
 	lifecycle_link_agent(s, take_fd(&m->agent_peer), resuming);
 	if (resuming)

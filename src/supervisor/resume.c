@@ -85,7 +85,7 @@ static bool is_useless(const struct err *why)
 
 #define STAYS "the VM stays suspended: %.400s; `dxvm kill` throws away what ran in it"
 
-static int stays(struct err *err)
+int resume_stays(struct err *err)
 {
 	const struct err why = *err;
 
@@ -113,7 +113,7 @@ int resume_look(struct supervisor *s, const enum vm_accel **ret_accel, struct er
 	}
 	if (!is_useless(&why)) {
 		*err = why;
-		return stays(err);
+		return resume_stays(err);
 	}
 	if (why.code != ERR_NOT_FOUND)
 		return refuse(s, why.text, err);
@@ -136,10 +136,10 @@ static int use_saved(struct supervisor *s, bool *ret_resuming, struct err *err)
 		if (is_useless(&why))
 			return refuse(s, why.text, err);
 		*err = why;
-		return stays(err);
+		return resume_stays(err);
 	}
 	if (make_memory(u, err) < 0)
-		return stays(err);
+		return resume_stays(err);
 	memcpy(s->boot_nonce, u->manifest.boot_nonce, sizeof(s->boot_nonce));
 	*ret_resuming = true;
 	return 0;

@@ -231,13 +231,18 @@ SHELLS = {
 }
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_users_own_shell_and_start_up_file(environment, shell):
-    """First the user's file, then the project's variables, then the hook, in that very shell."""
+def use_shell(environment, shell):
+    """Makes it the user's."""
     program = shutil.which(shell)
     if not program:
         pytest.skip(f"{shell} is not installed: `tools/install-deps test` does")
     environment.environment["SHELL"] = program
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_users_own_shell_and_start_up_file(environment, shell):
+    """First the user's file, then the project's variables, then the hook, in that very shell."""
+    use_shell(environment, shell)
     home = environment.root.parent
     name, text = SHELLS[shell]
     if name:
@@ -266,10 +271,7 @@ def test_the_users_own_shell_and_start_up_file(environment, shell):
 @pytest.mark.parametrize("shell", SHELLS)
 def test_refresh_takes_over_what_the_file_says_now(environment, shell):
     """From any directory, and with any PATH."""
-    program = shutil.which(shell)
-    if not program:
-        pytest.skip(f"{shell} is not installed: `tools/install-deps test` does")
-    environment.environment["SHELL"] = program
+    use_shell(environment, shell)
     value = "`b\\`'\""
     (environment.root / "devbox.json").write_text(json.dumps({"env": {"GREETING": "Hello"}}))
     child = environment.terminal("shell", columns=200)
@@ -286,10 +288,7 @@ def test_refresh_takes_over_what_the_file_says_now(environment, shell):
 @pytest.mark.parametrize("where", [None, ".config/zsh"])
 def test_zsh_is_left_with_the_directory_of_the_users_files(environment, where):
     """Also when .zshenv is what names it, as many have it."""
-    program = shutil.which("zsh")
-    if not program:
-        pytest.skip("zsh is not installed: `tools/install-deps test` does")
-    environment.environment["SHELL"] = program
+    use_shell(environment, "zsh")
     home = environment.root.parent
     own = home / where if where else home
     own.mkdir(parents=True, exist_ok=True)

@@ -44,13 +44,19 @@ def test_a_guest_goes_on_from_disk(project):
     assert not project.is_saved()
 
 
-def go_on_from_memory(project, between, *lines):
-    """Somebody comes in the middle of a suspend, so that another machine goes on from memory, which plays so:
-    status and error text. `between`: what happens before."""
+def suspend_and_hold(project, *lines):
+    """A suspend whose machine has given its state and waits for the file `go`: the boot, and the command."""
     project.play("boot hold quit", *lines)
     before = project.boot()
     suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
     wait_until((project.folder / "held").exists, "the machine has given its state")
+    return before, suspending
+
+
+def go_on_from_memory(project, between, *lines):
+    """Somebody comes in the middle of a suspend, so that another machine goes on from memory, which plays so:
+    status and error text. `between`: what happens before."""
+    before, suspending = suspend_and_hold(project, *lines)
     between()
     entering = project.comes("exec", "boot")
     (project.folder / "go").touch()
@@ -118,10 +124,7 @@ def share_servers(project):
 
 
 def test_a_guest_in_memory_whose_share_server_keeps_dying_is_saved(project):
-    project.play("boot hold quit", "resume deaf migrate-incoming")
-    before = project.boot()
-    suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
-    wait_until((project.folder / "held").exists, "the machine has given its state")
+    before, suspending = suspend_and_hold(project, "resume deaf migrate-incoming")
     entering = project.comes("exec", "boot")
     (project.folder / "go").touch()
     wait_until(lambda: project.machines() == ["boot", "resume"], "another machine is to go on")
@@ -142,10 +145,7 @@ def test_a_guest_in_memory_whose_share_server_keeps_dying_is_saved(project):
 
 
 def test_a_stop_that_finds_the_vm_staying_says_so(project, stick):
-    project.play("boot hold quit")
-    before = project.boot()
-    suspending = project.popen("suspend", stderr=subprocess.DEVNULL)
-    wait_until((project.folder / "held").exists, "the machine has given its state")
+    before, suspending = suspend_and_hold(project)
     stick.rmdir()
     stopping = project.popen("stop", stderr=subprocess.PIPE)
     wait_until(lambda: b"a client asks %d\n" % STOP in (project.data / "log").read_bytes(), "it is asked")
