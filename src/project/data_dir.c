@@ -4,19 +4,18 @@
 #include "base/mem.h"
 #include "base/tree.h"
 #include "project/registry.h"
+#include "project/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* What dxvm puts there, and what a person may have put there for it before an install. */
-static const char *const settings_names[] = {"cpu", "disk", "idle",	"lock",
-					     "mem", "net",  "loglevel", "shares"};
-static const char *const vm_names[] = {".gitignore", "CACHEDIR.TAG", "boot",	   "boot.new",
-				       "bootstrap",  "console",	     "disk.img",   "generation",
-				       "guest",	     "id",	     "installer",  "log",
-				       "orphans",    "saved",	     "share.state"};
+/* What dxvm puts there besides the settings. */
+static const char *const vm_names[] = {
+    ".gitignore", "CACHEDIR.TAG", "boot",  "boot.new",	  "bootstrap", "console",
+    "disk.img",	  "generation",	  "guest", "id",	  "installer", "lock",
+    "log",	  "orphans",	  "saved", "share.state", "shares"};
 
 /* https://bford.info/cachedir/ : backup programs pass such a directory over. */
 #define CACHEDIR_TAG                                                                               \
@@ -89,9 +88,13 @@ static bool is_among(const char *const *names, size_t count, const char *name)
 	return false;
 }
 
+/* What a person may have put there before an install; `guest` is one that says there is a VM. */
 static bool is_setting(const char *name)
 {
-	return is_among(settings_names, ARRAY_SIZE(settings_names), name);
+	struct err ignored = ERR_INIT;
+	size_t i;
+
+	return strcmp(name, "guest") != 0 && settings_find(name, &i, &ignored) == 0;
 }
 
 /* Also what it is called while it is written. */
@@ -108,7 +111,8 @@ static bool is_own(const char *name)
 /* Before there is a VM. A file system of its own may have lost+found. */
 static bool may_be_there(const char *name)
 {
-	static const char *const names[] = {".", "..", ".gitignore", "CACHEDIR.TAG", "lost+found"};
+	static const char *const names[] = {".",    "..",	  ".gitignore", "CACHEDIR.TAG",
+					    "lock", "lost+found", "shares"};
 
 	return is_setting(name) || is_among(names, ARRAY_SIZE(names), name);
 }

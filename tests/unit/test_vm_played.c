@@ -9,6 +9,17 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+/* A life of a QEMU that is this program. */
+static void play(struct rig *rig, const char *program)
+{
+	struct err err = ERR_INIT;
+
+	rig_init(rig, "p");
+	rig_put_program(rig, program);
+	CHECK(rig_start_with_path(rig, rig->dir.path, &err) == 0);
+	rig_run(rig);
+}
+
 static void without_qemu_the_package_is_named(void)
 {
 	struct err err = ERR_INIT;
@@ -23,15 +34,11 @@ static void without_qemu_the_package_is_named(void)
 
 static void too_old_a_qemu_is_told_what_is_needed(void)
 {
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, "#!/bin/sh\n"
-			      "echo 'qemu-system-x86_64: unsupported machine type' >&2\n"
-			      "echo 'Use -machine help to list supported machines' >&2\nexit 1\n");
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, "#!/bin/sh\n"
+		   "echo 'qemu-system-x86_64: unsupported machine type' >&2\n"
+		   "echo 'Use -machine help to list supported machines' >&2\nexit 1\n");
 	CHECK_INT(rig.gone, 1);
 	CHECK(rig.exit.early && rig.exit.unborn);
 	CHECK_STR(rig.exit.text,
@@ -41,14 +48,10 @@ static void too_old_a_qemu_is_told_what_is_needed(void)
 
 static void a_qemu_that_breaks_its_protocol_is_ended(void)
 {
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, "#!/bin/sh\necho '{\"event\": \"SHUTDOWN\"}' >&3\n"
-			      "while :; do /bin/sleep 1; done\n");
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, "#!/bin/sh\necho '{\"event\": \"SHUTDOWN\"}' >&3\n"
+		   "while :; do /bin/sleep 1; done\n");
 	CHECK_INT(rig.gone, 1);
 	CHECK(!rig.exit.expected);
 	CHECK_STR(rig.exit.text, "QMP: no greeting");
@@ -56,13 +59,9 @@ static void a_qemu_that_breaks_its_protocol_is_ended(void)
 
 static void a_qemu_that_closes_its_link_and_lives_on_is_ended(void)
 {
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, "#!/bin/sh\nexec 3>&-\nwhile :; do /bin/sleep 1; done\n");
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, "#!/bin/sh\nexec 3>&-\nwhile :; do /bin/sleep 1; done\n");
 	CHECK_INT(rig.gone, 1);
 	CHECK(!rig.exit.expected);
 	CHECK_STR(rig.exit.text, "QEMU closed QMP and did not end");
@@ -70,17 +69,13 @@ static void a_qemu_that_closes_its_link_and_lives_on_is_ended(void)
 
 static void a_qemu_that_takes_long_to_end_is_no_failure(void)
 {
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, "#!/bin/bash\necho '{\"QMP\": {}}' >&3; read -r line <&3\n"
-			      "echo '{\"return\": {}, \"id\": 1}' >&3\n"
-			      "echo '{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": "
-			      "\"guest-shutdown\"}}' >&3\n"
-			      "exec 3>&-\nwhile :; do /bin/sleep 1; done\n");
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, "#!/bin/bash\necho '{\"QMP\": {}}' >&3; read -r line <&3\n"
+		   "echo '{\"return\": {}, \"id\": 1}' >&3\n"
+		   "echo '{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": "
+		   "\"guest-shutdown\"}}' >&3\n"
+		   "exec 3>&-\nwhile :; do /bin/sleep 1; done\n");
 	CHECK_INT(rig.gone, 1);
 	CHECK(rig.exit.expected);
 	CHECK_STR(rig.exit.text, "");
@@ -104,13 +99,9 @@ static void a_full_disk_pauses_and_the_guest_goes_on_when_there_is_room(void)
 	    "expect query-status; say \"{\\\"return\\\": {\\\"status\\\": \\\"running\\\"}, "
 	    "\\\"id\\\": $id}\"\n"
 	    "say '{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-shutdown\"}}'\n";
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, talk);
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, talk);
 	CHECK_INT(rig.gone, 1);
 	CHECK_STR(rig.exit.text, "");
 	CHECK(rig.exit.expected);
@@ -143,15 +134,11 @@ static void an_internal_error_of_the_accelerator_is_an_early_end(void)
 
 static void complaints_without_end_are_cut(void)
 {
-	struct err err = ERR_INIT;
 	auto_rig struct rig rig;
 
-	rig_init(&rig, "p");
-	rig_put_program(&rig, "#!/bin/sh\ni=0\nwhile [ $i -lt 5000 ]; do\n"
-			      "echo 'warning: the same again and again' >&2; i=$((i + 1)); done\n"
-			      "exit 3\n");
-	CHECK(rig_start_with_path(&rig, rig.dir.path, &err) == 0);
-	rig_run(&rig);
+	play(&rig, "#!/bin/sh\ni=0\nwhile [ $i -lt 5000 ]; do\n"
+		   "echo 'warning: the same again and again' >&2; i=$((i + 1)); done\n"
+		   "exit 3\n");
 	CHECK_INT(rig.gone, 1);
 	CHECK(strncmp(rig.exit.text, "QEMU exited with status 3: ", 27) == 0);
 	CHECK(strlen(rig.exit.text) > 100);
