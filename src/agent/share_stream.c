@@ -23,6 +23,8 @@ void share_stream_done(struct share_stream *stream)
 
 static void drop(struct share_stream *stream, size_t length)
 {
+	if (length == 0)
+		return; /* and nothing is moved: a large frame comes in hundreds of pieces */
 	memmove(stream->bytes, stream->bytes + length, stream->used - length);
 	stream->used -= length;
 	stream->taken = 0;
