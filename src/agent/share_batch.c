@@ -4,7 +4,9 @@
 #include "wire/proto.h"
 #include "wire/share_proto.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SMALL_MAX 512 /* what is larger is not copied */
 
@@ -28,13 +30,13 @@ static void put_frame(struct share_batch *batch, uint8_t type, uint8_t flags, ui
 	}
 }
 
-const struct share_queued *share_batch_gather(struct share_batch *batch, struct share_queue *queue)
+/* What is due, as much as fits. */
+static void gather(struct share_batch *batch, struct share_queue *queue)
 {
 	struct share_queued *request = NULL;
 	enum share_queue_what what;
 	uint8_t nonce[8];
 
-	batch->used = 0;
 	while (batch->used + PROTO_FRAME_HEADER + SMALL_MAX <= sizeof(batch->bytes) &&
 	       (what = share_queue_next(queue, &request)) != SHARE_QUEUE_NOTHING) {
 		if (what == SHARE_QUEUE_HELLO) {
@@ -45,10 +47,48 @@ const struct share_queued *share_batch_gather(struct share_batch *batch, struct 
 		} else {
 			put_frame(batch, SHARE_REQUEST, request->again ? SHARE_AGAIN : 0,
 				  request->mount, request->bytes, request->length);
-			if (request->length > SMALL_MAX)
-				return request;
+			if (request->length > SMALL_MAX) {
+				batch->large = request; /* reported when it is written */
+				return;
+			}
 		}
 		share_queue_written(queue);
 	}
-	return NULL;
+}
+
+/* 1: all of it; else as share_batch_write. */
+static int write_rest(struct share_batch *batch, int fd, const uint8_t *bytes, size_t length)
+{
+	while (batch->written < length) {
+		ssize_t n = write(fd, bytes + batch->written, length - batch->written);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		batch->written += (size_t)n;
+	}
+	batch->written = 0;
+	return 1;
+}
+
+int share_batch_write(struct share_batch *batch, struct share_queue *queue, int fd)
+{
+	for (;;) {
+		int r;
+
+		if (batch->used == 0 && !batch->large)
+			gather(batch, queue);
+		if (batch->used == 0 && !batch->large)
+			return 1;
+		if (batch->used > 0 && (r = write_rest(batch, fd, batch->bytes, batch->used)) <= 0)
+			return r;
+		batch->used = 0;
+		if (!batch->large)
+			continue;
+		if ((r = write_rest(batch, fd, batch->large->bytes, batch->large->length)) <= 0)
+			return r;
+		batch->large = NULL;
+		share_queue_written(queue);
+	}
 }

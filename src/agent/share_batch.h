@@ -1,17 +1,19 @@
 #pragma once
 /*
- * Frames to the share port that are written in one go: each write costs the guest and the host an
- * interrupt. A passive object; the caller holds the queue's lock and writes.
+ * What is on its way to the share port: frames that are written in one go, since each write costs the
+ * guest and the host an interrupt. A passive object but for the write.
  */
 #include "agent/share_queue.h"
 
 #define SHARE_BATCH_MAX 4096
 
 struct share_batch {
+	const struct share_queued *large; /* too large to be copied; its header ends the bytes */
 	size_t used;
+	size_t written; /* of the bytes, then of `large` */
 	uint8_t bytes[SHARE_BATCH_MAX];
 };
 
-/* What is due, as much as fits. Returns a request that is too large to be copied, whose header is the
- * last thing in the batch and which the caller reports as written, or NULL. */
-const struct share_queued *share_batch_gather(struct share_batch *batch, struct share_queue *queue);
+/* Writes what is due to a descriptor that does not block. 1: all; 0: it takes no more now; -1 with
+ * errno. */
+int share_batch_write(struct share_batch *batch, struct share_queue *queue, int fd);

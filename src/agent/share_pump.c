@@ -1,23 +1,27 @@
 /*
- * Threads of the pump:
+ * Theory of operation. One thread, the pump, carries everything both ways:
  *
- *	forward, one a mount	reads /dev/fuse, queues the request, writes what is due
- *	backward		reads the port: replies go to /dev/fuse, the rest to the queue
- *	notify, some		write notifications to /dev/fuse (share_notify.c)
- *	writer			writes what is due when no forward thread is about to
+ *	/dev/fuse, one a mount ──▶ queue ──▶ port	requests, as far as there is room for them
+ *	port ──▶ /dev/fuse				answers
+ *	port ──▶ share_notify				notifications
  *
- * Why so many. The backward thread never writes to the port: a server whose answers are not read
- * stops reading requests, so a reader that waits for a writer waits for ever. And it never writes a
- * notification: invalidating an inode waits for locked pages, which the next reply in the same
- * stream may be the one to unlock. The port has one writer at a time (`writing`): whoever holds it
- * goes on until nothing is due, the others just queue. What waits for company (share_queue.h) the
- * writer thread sends after COMPANY_NS.
+ * No descriptor of its blocks: a server whose answers nobody reads stops reading requests, so a pump
+ * that waited to write would wait for ever. And it never writes a notification: invalidating an
+ * inode waits for locked pages, which the next answer in the same stream may be the one to unlock
+ * (share_notify.c has threads for that).
+ *
+ * Why one thread. What a program in the guest waits for is mostly threads being woken: itself, and
+ * whoever carries its request and the answer. One that just gave an answer is awake, and may find
+ * the next request without having slept at all (share_look.h).
+ *
+ * Requests that wait for company (share_queue.h) go when nothing else happened for COMPANY_MS.
  */
 #include "agent/share_pump.h"
 
 #include "agent/share_along.h"
 #include "agent/share_batch.h"
 #include "agent/share_fuse.h"
+#include "agent/share_look.h"
 #include "agent/share_names.h"
 #include "agent/share_notify.h"
 #include "agent/share_queue.h"
@@ -32,22 +36,30 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
 
 #define THREAD_STACK   ((size_t)128 << 10)
-#define COMPANY_NS     20000000 /* how long a FORGET waits for another request to go with */
-#define STALE_PAUSE_MS 500	/* so often caches may be dropped for stale ids */
+#define COMPANY_MS     20   /* how long a FORGET waits for another request to go with */
+#define HOST_AWAY_MS   10   /* nothing tells when the host's end of the port is back */
+#define PORT_PIECE     4096 /* most that the port hands over a read; after less there is no more */
+#define PORT_READS     64   /* a turn: others want theirs */
+#define STALE_PAUSE_MS 500  /* so often caches may be dropped for stale ids */
 
 struct pump_mount {
 	struct share_pump *pump;
 	uint32_t number;
-	int fuse; /* -1: not mounted */
+	int fuse;   /* -1: not mounted */
+	bool ended; /* unmounted: nothing comes from there any more */
+	bool used;
 	char *path;
 	struct share_along along;
 	struct share_names names;
@@ -55,95 +67,55 @@ struct pump_mount {
 
 struct share_pump {
 	int port;
-	pthread_mutex_t lock;
-	pthread_cond_t due;  /* for the writer thread */
-	pthread_cond_t room; /* for forward threads */
-	bool writing;
-	bool timing; /* the writer thread wakes by itself */
-	bool broken; /* the port is of no use any more */
+	int mounted;	      /* an eventfd: there is one more mount */
+	pthread_mutex_t lock; /* of the mounts; the pump leaves it while it waits */
+	bool blocked;	      /* the port takes no more now */
+	bool away;	      /* there is no host end */
+	bool broken;	      /* the port is of no use any more */
+	bool may_look;	      /* there is a processor to spare */
+	struct share_look look;
 	struct share_queue queue;
+	struct share_batch batch;
 	struct share_notify notify;
 	uint64_t stale_ms;				 /* when an answer last made caches drop */
 	struct pump_mount mounts[SHARE_PUMP_MOUNTS_MAX]; /* by number */
-	struct share_stream stream;			 /* of the backward thread alone */
+	struct share_stream stream;
+	uint8_t request[SHARE_PAYLOAD_MAX];
 };
 
-/* Writes until nothing is due, unless somebody is at it. Called, and returns, with the lock held.
- */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
+}
+
+/* Writes what is due, as far as the port takes it. */
 static void drain(struct share_pump *pump)
 {
-	struct share_batch batch;
-	struct err err;
+	int r = share_batch_write(&pump->batch, &pump->queue, pump->port);
 
-	if (pump->writing)
-		return;
-	pump->writing = true;
-	while (!pump->broken) {
-		const struct share_queued *large = share_batch_gather(&batch, &pump->queue);
-		int r;
-
-		if (batch.used == 0)
-			break;
-		(void)pthread_mutex_unlock(&pump->lock);
-		r = file_write_all(pump->port, batch.bytes, batch.used, &err);
-		if (r == 0 && large)
-			r = file_write_all(pump->port, large->bytes, large->length, &err);
-		(void)pthread_mutex_lock(&pump->lock);
-		if (large)
-			share_queue_written(&pump->queue);
-		(void)pthread_cond_broadcast(&pump->room);
-		if (r < 0)
-			pump->broken = true;
+	pump->blocked = r == 0;
+	if (r < 0) {
+		log_error("share", "write to the port: %s", strerror(errno));
+		pump->broken = true;
 	}
-	pump->writing = false;
 }
 
-/* Waits until something is due. What waits for company waits no longer than that. Lock held. */
-static void wait_for_due(struct share_pump *pump)
-{
-	struct timespec end;
-
-	if (!share_queue_waits(&pump->queue)) {
-		(void)pthread_cond_wait(&pump->due, &pump->lock);
-		return;
-	}
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_nsec += COMPANY_NS;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_sec++;
-		end.tv_nsec -= 1000000000;
-	}
-	pump->timing = true;
-	if (pthread_cond_timedwait(&pump->due, &pump->lock, &end) == ETIMEDOUT)
-		share_queue_flush(&pump->queue);
-	pump->timing = false;
-}
-
-static void *writer_thread(void *context)
-{
-	struct share_pump *pump = context;
-
-	(void)pthread_mutex_lock(&pump->lock);
-	while (!pump->broken) {
-		drain(pump);
-		wait_for_due(pump);
-	}
-	(void)pthread_mutex_unlock(&pump->lock);
-	return NULL;
-}
-
-/* Waits until the mount may have one more request on its way. Lock held. */
-static void wait_for_room(struct share_pump *pump, uint32_t mount)
+/* Whether the mount may have one more request on its way. */
+static bool has_room(const struct share_pump *pump, uint32_t mount)
 {
 	size_t count;
 	size_t bytes;
 
-	for (;;) {
-		share_queue_load(&pump->queue, mount, &count, &bytes);
-		if (count < SHARE_OUTSTANDING_MAX && bytes < SHARE_PUMP_BYTES_MAX)
-			return;
-		(void)pthread_cond_wait(&pump->room, &pump->lock);
-	}
+	share_queue_load(&pump->queue, mount, &count, &bytes);
+	return count < SHARE_OUTSTANDING_MAX && bytes < SHARE_PUMP_BYTES_MAX;
 }
 
 /* Once the kernel asks for more than INIT, that has been answered. */
@@ -155,15 +127,7 @@ static void read_ahead(const struct pump_mount *mount)
 		log_info("share", "reading ahead: %s", err.text);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Lock held, also while the kernel is told: what came with a later answer must not overtake it. */
+/* What came with a later answer must not overtake this one. */
 static bool answer_here(struct pump_mount *mount, const uint8_t *request, size_t length)
 {
 	uint8_t reply[SHARE_NAMES_REPLY];
@@ -177,59 +141,49 @@ static bool answer_here(struct pump_mount *mount, const uint8_t *request, size_t
 	if (size == 0)
 		return false;
 	(void)!write(mount->fuse, reply, size);
+	share_look_answered(&mount->pump->look, now_ns());
 	return true;
 }
 
-/* What is known here of the host may not hold any more. Lock held. */
+/* What is known here of the host may not hold any more. */
 static void forget(struct pump_mount *mount)
 {
 	share_along_forget(&mount->along);
 	share_names_forget(&mount->names);
 }
 
-static void *forward_thread(void *context)
+static void take_request(struct pump_mount *mount)
 {
-	struct pump_mount *mount = context;
 	struct share_pump *pump = mount->pump;
-	auto_free uint8_t *bytes = xmalloc(SHARE_PAYLOAD_MAX);
-	bool used = false;
+	const uint8_t *bytes = pump->request;
+	ssize_t n = read(mount->fuse, pump->request, sizeof(pump->request));
 
-	for (;;) {
-		ssize_t n = read(mount->fuse, bytes, SHARE_PAYLOAD_MAX);
-
-		/* ENOENT: the request was taken back. */
-		if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
-			continue;
-		if (n < (ssize_t)FUSE_IN_HEADER)
-			break; /* ENODEV: unmounted */
-		uint32_t opcode = fuse_u32(bytes + 4);
-
-		/* Requests are never taken back: they are short, and the server has one thread. */
-		if (opcode == OP_INTERRUPT)
-			continue;
-		if (opcode != OP_INIT && !used) {
-			used = true;
-			read_ahead(mount);
-		}
-		(void)pthread_mutex_lock(&pump->lock);
-		if (answer_here(mount, bytes, (size_t)n)) {
-			(void)pthread_mutex_unlock(&pump->lock);
-			continue;
-		}
-		wait_for_room(pump, mount->number);
-		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, fuse_u64(bytes + 8),
-				opcode != OP_FORGET && opcode != OP_BATCH_FORGET);
-		drain(pump);
-		if (!pump->timing && share_queue_waits(&pump->queue))
-			(void)pthread_cond_signal(&pump->due);
-		(void)pthread_mutex_unlock(&pump->lock);
+	/* ENOENT: the request was taken back. */
+	if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
+		return;
+	if (n < (ssize_t)FUSE_IN_HEADER) { /* ENODEV: unmounted */
+		mount->ended = true;
+		log_info("share", "mount %u ended", mount->number);
+		return;
 	}
-	log_info("share", "mount %u ended", mount->number);
-	return NULL;
+	uint32_t opcode = fuse_u32(bytes + 4);
+	bool expects_reply = opcode != OP_FORGET && opcode != OP_BATCH_FORGET;
+
+	/* Requests are never taken back: they are short, and the server has one thread. */
+	if (opcode == OP_INTERRUPT)
+		return;
+	if (expects_reply)
+		share_look_asked(&pump->look, now_ns());
+	if (opcode != OP_INIT && !mount->used) {
+		mount->used = true;
+		read_ahead(mount);
+	}
+	if (!answer_here(mount, bytes, (size_t)n))
+		share_queue_add(&pump->queue, mount->number, bytes, (size_t)n, fuse_u64(bytes + 8),
+				expects_reply);
 }
 
-/* Lock held. An id that a server started anew does not know: its name was in use here when the
- * caches were dropped. Opening a file asks nothing, so the kernel would go on with the id for as
+/* An id that a server started anew does not know: its name was in use here when the caches were dropped. Opening a file asks nothing, so the kernel would go on with the id for as
  * long as it keeps the name. */
 static void see_stale(struct share_pump *pump, const uint8_t *answer)
 {
@@ -245,34 +199,28 @@ static void see_stale(struct share_pump *pump, const uint8_t *answer)
 /* A frame with a FUSE message for one of the mounts. */
 static void take_message(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
 {
-	int fuse = -1;
-	bool asked = false;
+	int fuse;
 
 	if (frame->channel >= SHARE_PUMP_MOUNTS_MAX || frame->length < FUSE_OUT_HEADER ||
 	    fuse_u32(payload) != frame->length)
 		return;
-	(void)pthread_mutex_lock(&pump->lock);
 	fuse = pump->mounts[frame->channel].fuse;
 	if (fuse >= 0 && frame->type == SHARE_NOTIFY) {
 		forget(&pump->mounts[frame->channel]);
 		share_notify_add(&pump->notify, fuse, payload, frame->length);
 	}
-	if (frame->type == SHARE_REPLY)
-		asked = share_queue_answer(&pump->queue, frame->channel, fuse_u64(payload + 8));
-	if (asked) {
-		see_stale(pump, payload);
-		(void)pthread_cond_broadcast(&pump->room);
-		if (pump->queue.quiesced_due)
-			(void)pthread_cond_signal(&pump->due);
-	}
-	(void)pthread_mutex_unlock(&pump->lock);
+	if (frame->type != SHARE_REPLY ||
+	    !share_queue_answer(&pump->queue, frame->channel, fuse_u64(payload + 8)))
+		return;
+	see_stale(pump, payload);
 	/* ENOENT: the program that asked was killed meanwhile. */
-	if (asked && fuse >= 0 && write(fuse, payload, frame->length) < 0 && errno != ENOENT)
+	if (fuse >= 0 && write(fuse, payload, frame->length) < 0 && errno != ENOENT)
 		log_warn("share", "the kernel refused an answer of %u bytes: %s", frame->length,
 			 strerror(errno));
+	share_look_answered(&pump->look, now_ns());
 }
 
-/* What the server says of a directory along with an answer. Lock held. */
+/* What the server says of a directory along with an answer. */
 static bool take_word(struct share_pump *pump, const struct frame *frame, const uint8_t *payload)
 {
 	if (frame->channel >= SHARE_PUMP_MOUNTS_MAX)
@@ -294,11 +242,8 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 		take_message(pump, frame, payload);
 		return;
 	}
-	(void)pthread_mutex_lock(&pump->lock);
-	if (take_word(pump, frame, payload)) {
-		(void)pthread_mutex_unlock(&pump->lock);
+	if (take_word(pump, frame, payload))
 		return;
-	}
 	for (size_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
 		forget(&pump->mounts[i]);
 	if (frame->type == SHARE_SERVER_HELLO && frame->length == 8) {
@@ -313,42 +258,103 @@ static void take_frame(struct share_pump *pump, const struct frame *frame, const
 	} else if (frame->type == SHARE_DROP) {
 		share_notify_drop_caches(&pump->notify);
 	}
-	(void)pthread_cond_signal(&pump->due);
-	(void)pthread_mutex_unlock(&pump->lock);
 }
 
-static void *backward_thread(void *context)
+/* One read. Whether there may be more to read. */
+static bool read_some(struct share_pump *pump)
+{
+	size_t size;
+	uint8_t *space = share_stream_space(&pump->stream, &size);
+	ssize_t n = read(pump->port, space, size);
+	struct frame frame;
+	const uint8_t *payload;
+	int r;
+
+	pump->away = n == 0;
+	if (n == 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
+		return false;
+	if (n < 0) {
+		log_error("share", "read the port: %s", strerror(errno));
+		pump->broken = true;
+		return false;
+	}
+	share_stream_fed(&pump->stream, (size_t)n);
+	while ((r = share_stream_next(&pump->stream, &frame, &payload)) > 0)
+		take_frame(pump, &frame, payload);
+	if (r < 0)
+		log_error("share", "the host sent something that is no frame; "
+				   "the share stops until its server is started again");
+	return n >= PORT_PIECE;
+}
+
+/* A large answer in one turn. */
+static void read_port(struct share_pump *pump)
+{
+	for (int i = 0; i < PORT_READS && read_some(pump); i++)
+		continue;
+}
+
+/* How long to wait for something to happen. */
+static int patience(struct share_pump *pump)
+{
+	if (pump->may_look && share_look_on(&pump->look, now_ns()))
+		return 0;
+	if (pump->away)
+		return HOST_AWAY_MS;
+	return share_queue_waits(&pump->queue) ? COMPANY_MS : -1;
+}
+
+enum {
+	POLL_MOUNTED,
+	POLL_PORT,
+	POLL_MOUNTS,
+	POLL_COUNT = POLL_MOUNTS + SHARE_PUMP_MOUNTS_MAX,
+};
+
+/* Lock held, but while it waits. */
+static void turn(struct share_pump *pump)
+{
+	struct pollfd p[POLL_COUNT] = {
+	    [POLL_MOUNTED] = {.fd = pump->mounted, .events = POLLIN},
+	    [POLL_PORT] = {.fd = pump->away ? -1 : pump->port,
+			   .events = (short)(POLLIN | (pump->blocked ? POLLOUT : 0))},
+	};
+	int limit = patience(pump);
+	uint64_t count;
+	int ready;
+
+	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++) {
+		const struct pump_mount *mount = &pump->mounts[i];
+		bool wanted = mount->fuse >= 0 && !mount->ended && has_room(pump, i);
+
+		p[POLL_MOUNTS + i] =
+		    (struct pollfd){.fd = wanted ? mount->fuse : -1, .events = POLLIN};
+	}
+	(void)pthread_mutex_unlock(&pump->lock);
+	ready = poll(p, POLL_COUNT, limit);
+	/* Somebody else may have use for the processor. */
+	if (ready == 0 && limit == 0)
+		(void)sched_yield();
+	(void)pthread_mutex_lock(&pump->lock);
+	if (ready == 0 && limit == COMPANY_MS)
+		share_queue_flush(&pump->queue);
+	if (p[POLL_MOUNTED].revents)
+		(void)!read(pump->mounted, &count, sizeof(count));
+	if (p[POLL_PORT].revents || pump->away)
+		read_port(pump);
+	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++)
+		if (p[POLL_MOUNTS + i].revents)
+			take_request(&pump->mounts[i]);
+	drain(pump);
+}
+
+static void *pump_thread(void *context)
 {
 	struct share_pump *pump = context;
 
-	for (;;) {
-		size_t size;
-		uint8_t *space = share_stream_space(&pump->stream, &size);
-		ssize_t n = read(pump->port, space, size);
-		struct frame frame;
-		const uint8_t *payload;
-		int r;
-
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			break;
-		/* No host end: it may come back, and nothing tells when. */
-		if (n == 0) {
-			(void)usleep(10000);
-			continue;
-		}
-		share_stream_fed(&pump->stream, (size_t)n);
-		while ((r = share_stream_next(&pump->stream, &frame, &payload)) > 0)
-			take_frame(pump, &frame, payload);
-		if (r < 0)
-			log_error("share", "the host sent something that is no frame; "
-					   "the share stops until its server is started again");
-	}
-	log_error("share", "read the port: %s", strerror(errno));
 	(void)pthread_mutex_lock(&pump->lock);
-	pump->broken = true;
-	(void)pthread_cond_broadcast(&pump->due);
+	while (!pump->broken)
+		turn(pump);
 	(void)pthread_mutex_unlock(&pump->lock);
 	share_notify_end(&pump->notify);
 	return NULL;
@@ -375,15 +381,10 @@ static int start_thread(void *(*run)(void *), void *context, struct err *err)
 struct share_pump *share_pump_start(int port_fd, struct err *err)
 {
 	struct share_pump *pump = xcalloc(1, sizeof(*pump));
-	pthread_condattr_t monotonic;
 
 	pump->port = port_fd;
+	pump->may_look = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	(void)pthread_mutex_init(&pump->lock, NULL);
-	(void)pthread_condattr_init(&monotonic);
-	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&pump->due, &monotonic);
-	(void)pthread_condattr_destroy(&monotonic);
-	(void)pthread_cond_init(&pump->room, NULL);
 	share_queue_init(&pump->queue);
 	share_notify_init(&pump->notify);
 	for (uint32_t i = 0; i < SHARE_PUMP_MOUNTS_MAX; i++) {
@@ -392,10 +393,13 @@ struct share_pump *share_pump_start(int port_fd, struct err *err)
 		share_names_init(&pump->mounts[i].names);
 	}
 	share_stream_init(&pump->stream);
+	pump->mounted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (pump->mounted < 0) {
+		(void)err_sys(err, "make an eventfd");
+		return NULL;
+	}
 	/* A thread that runs already keeps the pump: on a failure here it is never freed. */
-	if (file_set_nonblock(port_fd, false, err) < 0 ||
-	    start_thread(backward_thread, pump, err) < 0 ||
-	    start_thread(writer_thread, pump, err) < 0)
+	if (file_set_nonblock(port_fd, true, err) < 0 || start_thread(pump_thread, pump, err) < 0)
 		return NULL;
 	for (size_t i = 0; i < SHARE_NOTIFY_THREADS; i++)
 		if (start_thread(share_notify_thread, &pump->notify, err) < 0)
@@ -414,7 +418,7 @@ int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path,
 	if (number >= SHARE_PUMP_MOUNTS_MAX || pump->mounts[number].fuse >= 0)
 		return err_set(err, ERR_INVALID, "share %u cannot be mounted (again)", number);
 	entry = &pump->mounts[number];
-	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fuse < 0)
 		return err_sys(err, "open /dev/fuse");
 	(void)snprintf(options, sizeof(options),
@@ -427,5 +431,7 @@ int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path,
 	entry->fuse = take_fd(&fuse);
 	share_notify_mounted(&pump->notify, entry->path);
 	(void)pthread_mutex_unlock(&pump->lock);
-	return start_thread(forward_thread, entry, err);
+	if (eventfd_write(pump->mounted, 1) < 0)
+		return err_sys(err, "tell the pump of share %u", number);
+	return 0;
 }

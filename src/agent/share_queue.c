@@ -164,7 +164,7 @@ void share_queue_written(struct share_queue *queue)
 	check_quiet(queue);
 }
 
-void share_queue_load(struct share_queue *queue, uint32_t mount, size_t *ret_count,
+void share_queue_load(const struct share_queue *queue, uint32_t mount, size_t *ret_count,
 		      size_t *ret_bytes)
 {
 	size_t count = 0;

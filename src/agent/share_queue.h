@@ -75,5 +75,5 @@ bool share_queue_waits(const struct share_queue *queue);
 void share_queue_flush(struct share_queue *queue);
 
 /* How much of a mount waits. */
-void share_queue_load(struct share_queue *queue, uint32_t mount, size_t *ret_count,
+void share_queue_load(const struct share_queue *queue, uint32_t mount, size_t *ret_count,
 		      size_t *ret_bytes);

@@ -1,11 +1,18 @@
-/* The guest's end of the share port: which request is sent when, and what is a frame. */
+/* The guest's end of the share port: which request is sent when, what is a frame, and when to look on. */
+#include "agent/share_batch.h"
+#include "agent/share_look.h"
 #include "agent/share_queue.h"
 #include "agent/share_stream.h"
 #include "unit/test.h"
 #include "wire/proto.h"
 #include "wire/share_proto.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static void add(struct share_queue *queue, uint64_t unique)
 {
@@ -185,6 +192,109 @@ static void what_expects_no_answer_waits_for_what_does(void)
 	share_queue_done(&queue);
 }
 
+#define LARGE 100000
+
+/* Adds a request of that length, full of the low byte of its unique. */
+static void add_long(struct share_queue *queue, uint64_t unique, size_t length)
+{
+	uint8_t *bytes = malloc(length);
+
+	memset(bytes, (int)(unique & 255), length);
+	share_queue_add(queue, 1, bytes, length, unique, true);
+	free(bytes);
+}
+
+/* Takes one frame's bytes off; true if it is that request. */
+static bool is_next(const uint8_t **at, uint64_t unique, size_t length)
+{
+	struct frame frame;
+	bool same = frame_decode(*at, SHARE_PAYLOAD_MAX, &frame) && frame.type == SHARE_REQUEST &&
+		    frame.length == length;
+
+	*at += PROTO_FRAME_HEADER;
+	for (size_t i = 0; same && i < length; i++)
+		same = (*at)[i] == (unique & 255);
+	*at += length;
+	return same;
+}
+
+static void a_port_that_takes_little_gets_everything_in_order(void)
+{
+	static struct share_batch batch;
+	static uint8_t all[3 * LARGE];
+	const uint8_t *at = all;
+	struct share_queue queue;
+	struct share_queued *none;
+	size_t used = 0;
+	int blocked = 0;
+	int ends[2];
+
+	CHECK_INT(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	CHECK(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	CHECK_INT(share_queue_next(&queue, &none), SHARE_QUEUE_HELLO);
+	for (uint64_t unique = 1; unique <= 20; unique++)
+		add_long(&queue, unique, 500);
+	add_long(&queue, 21, LARGE);
+	add_long(&queue, 22, 500);
+	for (;;) {
+		int r = share_batch_write(&batch, &queue, ends[1]);
+
+		CHECK(r >= 0);
+		blocked += r == 0;
+		for (ssize_t n; (n = read(ends[0], all + used, 777)) > 0;)
+			used += (size_t)n;
+		if (r != 0)
+			break;
+		/* An answer that comes meanwhile is none of the one that is being written. */
+		CHECK(!share_queue_answer(&queue, 1, 22));
+	}
+	CHECK(blocked > 10);
+	for (uint64_t unique = 1; unique <= 22; unique++)
+		CHECK(is_next(&at, unique, unique == 21 ? LARGE : 500));
+	CHECK(at == all + used);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)close(ends[0]);
+	add(&queue, 23);
+	CHECK_INT(share_batch_write(&batch, &queue, ends[1]), -1);
+	CHECK_INT(errno, EPIPE);
+	(void)close(ends[1]);
+	share_queue_done(&queue);
+}
+
+#define SOON (SHARE_LOOK_NS / 2)
+#define LATE (SHARE_LOOK_NS * 2)
+
+static void looking_on_begins_when_requests_follow_answers_soon(void)
+{
+	struct share_look look = {.soon = false};
+	uint64_t now = 1000;
+
+	CHECK(!share_look_on(&look, now));
+	share_look_asked(&look, now);
+	share_look_answered(&look, now += LATE);
+	CHECK(!share_look_on(&look, now)); /* nobody knows whether another one comes */
+	share_look_asked(&look, now += SOON);
+	CHECK(!share_look_on(&look, now)); /* the host is at work */
+	share_look_answered(&look, now += LATE);
+	CHECK(share_look_on(&look, now));
+	CHECK(share_look_on(&look, now + SOON));
+}
+
+static void looking_on_ends_when_nothing_follows(void)
+{
+	struct share_look look = {.soon = true};
+	uint64_t now = 1000;
+
+	share_look_answered(&look, now);
+	CHECK(share_look_on(&look, now + SHARE_LOOK_NS - 1));
+	CHECK(!share_look_on(&look, now + SHARE_LOOK_NS));
+	share_look_asked(&look, now += LATE);
+	share_look_answered(&look, now += SOON);
+	CHECK(!share_look_on(&look, now));
+}
+
 static size_t put_frame(uint8_t *at, uint8_t type, const void *payload, uint32_t length)
 {
 	frame_encode(&(struct frame){.type = type, .length = length}, at);
@@ -294,6 +404,9 @@ TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
 	  TEST(quiet_is_said_once_when_the_last_answer_is_there),
 	  TEST(an_answer_during_a_repeated_write_waits_for_its_end),
 	  TEST(what_expects_no_answer_is_gone_once_written),
-	  TEST(what_expects_no_answer_waits_for_what_does), TEST(frames_arrive_in_any_pieces),
+	  TEST(what_expects_no_answer_waits_for_what_does),
+	  TEST(a_port_that_takes_little_gets_everything_in_order),
+	  TEST(looking_on_begins_when_requests_follow_answers_soon),
+	  TEST(looking_on_ends_when_nothing_follows), TEST(frames_arrive_in_any_pieces),
 	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
 	  TEST(a_lost_stream_is_found_again_with_the_next_server))
