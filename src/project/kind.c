@@ -6,12 +6,14 @@
 
 /* quiet: a serial console costs boot time. panic=-1: a panic reboots at once, which ends QEMU and
  * is reported. mitigations=off: the guest holds one user's project, and its boundary is the VM.
- * random.trust_cpu: no waiting for entropy; the agent adds the host's. no_timer_check: on a busy
- * host the timer may come later than the kernel's test of it allows. REPORTING: the kernel gives back
- * memory that is free in pieces of 64 KiB, not of 2 MiB alone: what it keeps is stored by a suspend. */
+ * init_on_alloc=0: Debian's kernel else clears all memory that it hands out, also what is written
+ * over at once. random.trust_cpu: no waiting for entropy; the agent adds the host's.
+ * no_timer_check: on a busy host the timer may come later than the kernel's test of it allows.
+ * REPORTING: the kernel gives back memory that is free in pieces of 64 KiB, not of 2 MiB alone:
+ * what it keeps is stored by a suspend. */
 #define REPORTING "page_reporting.page_reporting_order=4"
 #define CMDLINE                                                                                    \
-	"console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on "                        \
+	"console=ttyS0 quiet panic=-1 mitigations=off init_on_alloc=0 random.trust_cpu=on "        \
 	"no_timer_check " REPORTING
 
 const struct kind kinds[] = {
