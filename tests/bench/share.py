@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """What the project share costs in a Debian VM, against other ways to a directory of the host's in the
 same VM, in turns: 9p (cache=none, mmap, loose), virtiofsd (cache=auto, run by root only), and the guest's
-own disk. 2000 files are made, looked at cold and warm, `git status` cold and warm, removed. Medians in
-seconds, and ratios, of what was measured when it ends or is ended; judges nothing.
+own disk. 2000 files are made, looked at cold and warm, `git status` cold and warm, removed; one
+of 64 MiB is written and read. Medians in seconds, and ratios, of what was measured when it ends or is
+ended; judges nothing.
 
 Debian's cloud kernel has no 9p. The guest of this benchmark gets the generic one, and the machine its
 further devices, from stand-ins for apt-cache and QEMU that come first in PATH.
@@ -28,6 +29,7 @@ from projects import BUILD, Project, stop_quietly, wait_until  # noqa: E402
 ROUNDS = 3
 WARM = 3
 FILES = 2000
+LARGE_MIB = 64
 CACHES = ("none", "mmap", "loose")
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 # Ratios that are wanted, of the share to another way.
@@ -38,7 +40,7 @@ SCRIPT = f"""
 set -e
 timed() {{
     name=$1; shift
-    a=$(date +%s%N); "$@" >/dev/null; b=$(date +%s%N)
+    a=$(date +%s%N); "$@" >/dev/null 2>&1; b=$(date +%s%N)
     echo "$name" $((b - a))
 }}
 cold() {{ sync; echo 3 | sudo tee /proc/sys/vm/drop_caches >/dev/null; }}
@@ -53,6 +55,8 @@ cold; timed stat-cold look
 for i in $(seq {WARM}); do timed stat-warm look; done
 cold; timed git-status-cold git status
 for i in $(seq {WARM}); do timed git-status-warm git status; done
+timed write dd if=/dev/zero of=large bs=1M count={LARGE_MIB}
+cold; timed read dd if=large of=/dev/null bs=1M
 timed remove rm -rf d*
 cd .. && rm -rf bench
 """
