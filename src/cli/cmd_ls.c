@@ -17,6 +17,7 @@
 
 static const struct option ls_options[] = {
     {.name = "json", .summary = "print JSON"},
+    {.name = "prune", .summary = "forget the missing ones"},
     {0},
 };
 
@@ -53,17 +54,48 @@ static struct row look(const struct registered *known)
 	return row;
 }
 
+static bool is_missing(const struct row *row)
+{
+	return strcmp(row->state, "missing") == 0;
+}
+
+/* ctx counts the missing ones. */
 static int print_line(void *ctx, const struct registered *known, struct err *err)
 {
 	struct row row = look(known);
 	auto_free char *guest = row.guest;
 	auto_free char *path = safe_text(known->path, strlen(known->path), SAFE_TEXT_LINE);
+	size_t *missing = ctx;
 
-	(void)ctx;
 	(void)err;
 	(void)printf("%-11s%-9s%7.1f MiB  %s\n", row.state, guest, (double)row.disk / (1 << 20),
 		     path);
+	*missing += is_missing(&row);
 	return 0;
+}
+
+static int print_lines(struct err *err)
+{
+	size_t missing = 0;
+
+	if (registry_each(print_line, &missing, err) < 0)
+		return -1;
+	if (missing > 0)
+		(void)fprintf(
+		    stderr,
+		    "dxvm: %zu missing, removed by hand or on a disk that is not mounted; "
+		    "`dxvm ls --prune` forgets such VMs\n",
+		    missing);
+	return 0;
+}
+
+static int forget_missing(void *ctx, const struct registered *known, struct err *err)
+{
+	struct row row = look(known);
+	auto_free char *guest = row.guest;
+
+	(void)ctx;
+	return is_missing(&row) ? registry_forget_known(known, err) : 0;
 }
 
 static int add_object(void *ctx, const struct registered *known, struct err *err)
@@ -81,8 +113,11 @@ static int add_object(void *ctx, const struct registered *known, struct err *err
 
 static int run(const struct invocation *invocation, struct err *err)
 {
+	if (options_flag(&invocation->options, "prune") &&
+	    registry_each(forget_missing, NULL, err) < 0)
+		return -1;
 	if (!options_flag(&invocation->options, "json"))
-		return registry_each(print_line, NULL, err);
+		return print_lines(err);
 	json_auto_t *all = json_array();
 	if (registry_each(add_object, all, err) < 0)
 		return -1;

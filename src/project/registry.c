@@ -196,6 +196,22 @@ int registry_forget(const char *path, int data_dir, struct err *err)
 	return 0;
 }
 
+int registry_forget_known(const struct registered *known, struct err *err)
+{
+	struct registered now = {.path = NULL};
+	auto_close int dir = -1;
+	auto_close int lock = -1;
+	bool same;
+
+	if (open_registry(false, &dir, err) < 0 || file_lock_dir(dir, true, &lock, err) < 0)
+		return err_wrap(err, "registry of VMs");
+	if (read_entry(dir, known->id, &now, err) < 0)
+		return err->code == ERR_NOT_FOUND ? 0 : -1;
+	same = file_id_equal(&now.directory, &known->directory);
+	free(now.path);
+	return same ? file_remove(dir, known->id, err) : 0;
+}
+
 bool registry_has(const char *path, int data_dir)
 {
 	struct registered *all = NULL;

@@ -27,6 +27,9 @@ int registry_check(const char *path, int data_dir, const struct identity *identi
 /* Forgets it; what was not known is no error. data_dir -1: what was there is gone. */
 int registry_forget(const char *path, int data_dir, struct err *err);
 
+/* Forgets this one, as registry_each told of it: not what is known of its path meanwhile. */
+int registry_forget_known(const struct registered *known, struct err *err);
+
 /* Whether dxvm made this directory (-1: one of that path), whatever is in it: what has no VM in it
  * then is what is left of an install or a removal that was cut short. */
 bool registry_has(const char *path, int data_dir);

@@ -103,6 +103,23 @@ def test_ls_names_every_vm_and_its_state(project):
     assert [vm["state"] for vm in listed()] == ["missing"]
 
 
+def test_ls_forgets_the_missing_when_told(project, scratch):
+    away = scratch / "away"
+    project.data.rename(away)
+    said = project.run("ls")
+    assert said.returncode == 0 and said.stdout.startswith(b"missing ")
+    assert b"1 missing, removed by hand or on a disk that is not mounted; `dxvm ls --prune`" in said.stderr
+    assert project.run("install", "--guest", "fake").returncode == 0 # another one at the same path
+    pruned = project.run("ls", "--prune")
+    assert (pruned.stdout.count(b"\n"), pruned.stderr) == (1, b"")
+    assert project.run("exec", "echo", "still known").stdout == b"still known\n"
+    project.stop()
+    shutil.rmtree(project.data)
+    away.rename(project.data)
+    refused = project.run("exec", "true")
+    assert refused.returncode == 125 and b"`dxvm adopt`" in refused.stderr
+
+
 def test_status_as_json(project):
     assert json.loads(project.run("status", "--json").stdout)["state"] == "not running"
     project.run("start")
