@@ -3,8 +3,7 @@
  * After each change in a directory the kernel asks for the directory's attributes again, before it
  * works there next. The server sends them along with its answer, and the question is answered here.
  * That is the same promise as the one about attributes that the kernel keeps, and it ends the same
- * way: by a notification, or a request that changes them. A passive object, one a mount; the caller
- * holds its lock (share_pump.c).
+ * way: by a notification, or a request that changes them. A passive object, one a mount.
  */
 #include "wire/share_proto.h"
 

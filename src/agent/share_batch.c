@@ -64,7 +64,9 @@ static int write_rest(struct share_batch *batch, int fd, const uint8_t *bytes, s
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n == 0)
+			errno = EIO; /* a port that is broken */
+		if (n <= 0)
 			return errno == EAGAIN ? 0 : -1;
 		batch->written += (size_t)n;
 	}

@@ -12,7 +12,7 @@ void share_look_answered(struct share_look *look, uint64_t now_ns)
 	look->until_ns = look->soon ? now_ns + SHARE_LOOK_NS : 0;
 }
 
-bool share_look_on(struct share_look *look, uint64_t now_ns)
+bool share_look_on(const struct share_look *look, uint64_t now_ns)
 {
 	return now_ns < look->until_ns;
 }

@@ -23,4 +23,4 @@ struct share_look {
 void share_look_asked(struct share_look *look, uint64_t now_ns);
 void share_look_answered(struct share_look *look, uint64_t now_ns);
 /* Whether to look on. */
-bool share_look_on(struct share_look *look, uint64_t now_ns);
+bool share_look_on(const struct share_look *look, uint64_t now_ns);

@@ -7,7 +7,7 @@
  *
  * What the guest makes counts from the LOOKUP on that the host's word belongs to, not from its
  * arrival. The names are kept as a set of bits that errs to one side: a name that it may hold is
- * asked for. A passive object, one a mount; the caller holds its lock (share_pump.c).
+ * asked for. A passive object, one a mount.
  */
 #include <stdbool.h>
 #include <stddef.h>

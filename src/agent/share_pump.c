@@ -5,8 +5,8 @@
  *	port ──▶ /dev/fuse				answers
  *	port ──▶ share_notify				notifications
  *
- * No descriptor of its blocks: a server whose answers nobody reads stops reading requests, so a pump
- * that waited to write would wait for ever. And it never writes a notification: invalidating an
+ * It never waits to write to the port: a server whose answers nobody reads stops reading requests, so
+ * it would wait for ever. And it never writes a notification: invalidating an
  * inode waits for locked pages, which the next answer in the same stream may be the one to unlock
  * (share_notify.c has threads for that).
  *
@@ -14,7 +14,7 @@
  * whoever carries its request and the answer. One that just gave an answer is awake, and may find
  * the next request without having slept at all (share_look.h).
  *
- * Requests that wait for company (share_queue.h) go when nothing else happened for COMPANY_MS.
+ * Requests that wait for company (share_queue.h) do so for COMPANY_MS.
  */
 #include "agent/share_pump.h"
 
@@ -68,7 +68,8 @@ struct pump_mount {
 struct share_pump {
 	int port;
 	int mounted;	      /* an eventfd: there is one more mount */
-	pthread_mutex_t lock; /* of the mounts; the pump leaves it while it waits */
+	pthread_mutex_t lock; /* the pump's but for its poll; for share_pump_mount */
+	uint64_t company_ms;  /* until then requests wait for company; 0: none do */
 	bool blocked;	      /* the port takes no more now */
 	bool away;	      /* there is no host end */
 	bool broken;	      /* the port is of no use any more */
@@ -127,7 +128,7 @@ static void read_ahead(const struct pump_mount *mount)
 		log_info("share", "reading ahead: %s", err.text);
 }
 
-/* What came with a later answer must not overtake this one. */
+/* Told at once, so that what came with a later answer does not overtake it. */
 static bool answer_here(struct pump_mount *mount, const uint8_t *request, size_t length)
 {
 	uint8_t reply[SHARE_NAMES_REPLY];
@@ -183,8 +184,9 @@ static void take_request(struct pump_mount *mount)
 				expects_reply);
 }
 
-/* An id that a server started anew does not know: its name was in use here when the caches were dropped. Opening a file asks nothing, so the kernel would go on with the id for as
- * long as it keeps the name. */
+/* An id that a server started anew does not know: its name was in use here when the caches were
+ * dropped. Opening a file asks nothing, so the kernel would go on with the id for as long as it keeps
+ * the name. */
 static void see_stale(struct share_pump *pump, const uint8_t *answer)
 {
 	uint64_t now = now_ms();
@@ -294,14 +296,35 @@ static void read_port(struct share_pump *pump)
 		continue;
 }
 
-/* How long to wait for something to happen. */
-static int patience(struct share_pump *pump)
+/* Until when what waits for company does: it was there before, or begins to wait now. */
+static void time_company(struct share_pump *pump)
 {
-	if (pump->may_look && share_look_on(&pump->look, now_ns()))
+	if (!share_queue_waits(&pump->queue))
+		pump->company_ms = 0;
+	else if (pump->company_ms == 0)
+		pump->company_ms = now_ms() + COMPANY_MS;
+}
+
+static void end_company(struct share_pump *pump)
+{
+	if (pump->company_ms == 0 || now_ms() < pump->company_ms)
+		return;
+	share_queue_flush(&pump->queue);
+	pump->company_ms = 0;
+}
+
+/* How long to wait for something to happen. */
+static int patience(const struct share_pump *pump, bool looks)
+{
+	uint64_t now = now_ms();
+
+	if (looks)
 		return 0;
 	if (pump->away)
 		return HOST_AWAY_MS;
-	return share_queue_waits(&pump->queue) ? COMPANY_MS : -1;
+	if (pump->company_ms == 0)
+		return -1;
+	return pump->company_ms > now ? (int)(pump->company_ms - now) : 0;
 }
 
 enum {
@@ -314,12 +337,13 @@ enum {
 /* Lock held, but while it waits. */
 static void turn(struct share_pump *pump)
 {
+	bool looks = pump->may_look && share_look_on(&pump->look, now_ns());
 	struct pollfd p[POLL_COUNT] = {
 	    [POLL_MOUNTED] = {.fd = pump->mounted, .events = POLLIN},
+	    /* While there is no host end the port says so for ever. */
 	    [POLL_PORT] = {.fd = pump->away ? -1 : pump->port,
 			   .events = (short)(POLLIN | (pump->blocked ? POLLOUT : 0))},
 	};
-	int limit = patience(pump);
 	uint64_t count;
 	int ready;
 
@@ -330,14 +354,14 @@ static void turn(struct share_pump *pump)
 		p[POLL_MOUNTS + i] =
 		    (struct pollfd){.fd = wanted ? mount->fuse : -1, .events = POLLIN};
 	}
+	time_company(pump);
 	(void)pthread_mutex_unlock(&pump->lock);
-	ready = poll(p, POLL_COUNT, limit);
+	ready = poll(p, POLL_COUNT, patience(pump, looks));
 	/* Somebody else may have use for the processor. */
-	if (ready == 0 && limit == 0)
+	if (ready == 0 && looks)
 		(void)sched_yield();
 	(void)pthread_mutex_lock(&pump->lock);
-	if (ready == 0 && limit == COMPANY_MS)
-		share_queue_flush(&pump->queue);
+	end_company(pump);
 	if (p[POLL_MOUNTED].revents)
 		(void)!read(pump->mounted, &count, sizeof(count));
 	if (p[POLL_PORT].revents || pump->away)

@@ -1,14 +1,13 @@
 #pragma once
 /*
  * The requests of all mounts on their way to the host, and what the protocol wants said in between.
- * A passive object: the caller holds one lock around every call (share_pump.c), so it can be tested
- * without threads.
+ * A passive object.
  *
  * A request lives from share_queue_add to its reply. What is to be written next, and in which
  * order, is decided in one place, share_queue_next: a hello first, then requests oldest first, each
  * once per server (epoch). Requests without a reply (FORGET) wait until another one goes, or until
- * they are many, or for share_queue_flush: a removed tree would send one after each UNLINK. One writer at a time takes from it; a reply that arrives while its
- * request is being written again frees it only after the write.
+ * they are many, or for share_queue_flush: a removed tree would send one after each UNLINK. A reply
+ * that arrives while its request is being written again frees it only after the write.
  */
 #include "base/list.h"
 

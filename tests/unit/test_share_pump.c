@@ -192,7 +192,7 @@ static void what_expects_no_answer_waits_for_what_does(void)
 	share_queue_done(&queue);
 }
 
-#define LARGE 100000
+#define LARGE 1000000 /* many times what the smallest pipe holds, also of 64 KiB */
 
 /* Adds a request of that length, full of the low byte of its unique. */
 static void add_long(struct share_queue *queue, uint64_t unique, size_t length)
@@ -204,33 +204,63 @@ static void add_long(struct share_queue *queue, uint64_t unique, size_t length)
 	free(bytes);
 }
 
-/* Takes one frame's bytes off; true if it is that request. */
-static bool is_next(const uint8_t **at, uint64_t unique, size_t length)
+/* A port that takes little at a time, and what came out of it. */
+struct port {
+	int ends[2];
+	uint8_t bytes[2 * LARGE];
+	size_t used;
+	const uint8_t *at;
+	int blocked; /* how often it took no more */
+};
+
+static void port_open(struct port *port)
+{
+	CHECK_INT(pipe2(port->ends, O_NONBLOCK | O_CLOEXEC), 0);
+	CHECK(fcntl(port->ends[1], F_SETPIPE_SZ, 4096) >= 0);
+	port->used = 0;
+	port->at = port->bytes;
+	port->blocked = 0;
+}
+
+static void port_close(struct port *port)
+{
+	(void)close(port->ends[0]);
+	(void)close(port->ends[1]);
+}
+
+static int put_some(struct port *port, struct share_batch *batch, struct share_queue *queue)
+{
+	int r = share_batch_write(batch, queue, port->ends[1]);
+
+	port->blocked += r == 0;
+	for (ssize_t n; (n = read(port->ends[0], port->bytes + port->used, 777)) > 0;)
+		port->used += (size_t)n;
+	return r;
+}
+
+/* Takes one frame's bytes off; true if it is that, of the byte given all through. */
+static bool is_next(struct port *port, uint8_t type, uint8_t flags, uint8_t byte, size_t length)
 {
 	struct frame frame;
-	bool same = frame_decode(*at, SHARE_PAYLOAD_MAX, &frame) && frame.type == SHARE_REQUEST &&
-		    frame.length == length;
+	bool same = frame_decode(port->at, SHARE_PAYLOAD_MAX, &frame) && frame.type == type &&
+		    frame.flags == flags && frame.length == length;
 
-	*at += PROTO_FRAME_HEADER;
+	port->at += PROTO_FRAME_HEADER;
 	for (size_t i = 0; same && i < length; i++)
-		same = (*at)[i] == (unique & 255);
-	*at += length;
+		same = port->at[i] == byte;
+	port->at += length;
 	return same;
 }
 
 static void a_port_that_takes_little_gets_everything_in_order(void)
 {
 	static struct share_batch batch;
-	static uint8_t all[3 * LARGE];
-	const uint8_t *at = all;
+	static struct port port;
 	struct share_queue queue;
 	struct share_queued *none;
-	size_t used = 0;
-	int blocked = 0;
-	int ends[2];
+	int r;
 
-	CHECK_INT(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
-	CHECK(fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+	port_open(&port);
 	share_queue_init(&queue);
 	share_queue_hello(&queue, 7);
 	CHECK_INT(share_queue_next(&queue, &none), SHARE_QUEUE_HELLO);
@@ -238,28 +268,49 @@ static void a_port_that_takes_little_gets_everything_in_order(void)
 		add_long(&queue, unique, 500);
 	add_long(&queue, 21, LARGE);
 	add_long(&queue, 22, 500);
-	for (;;) {
-		int r = share_batch_write(&batch, &queue, ends[1]);
-
-		CHECK(r >= 0);
-		blocked += r == 0;
-		for (ssize_t n; (n = read(ends[0], all + used, 777)) > 0;)
-			used += (size_t)n;
-		if (r != 0)
-			break;
-		/* An answer that comes meanwhile is none of the one that is being written. */
-		CHECK(!share_queue_answer(&queue, 1, 22));
-	}
-	CHECK(blocked > 10);
-	for (uint64_t unique = 1; unique <= 22; unique++)
-		CHECK(is_next(&at, unique, unique == 21 ? LARGE : 500));
-	CHECK(at == all + used);
+	while ((r = put_some(&port, &batch, &queue)) == 0)
+		continue;
+	CHECK_INT(r, 1);
+	CHECK(port.blocked > 10);
+	for (uint8_t unique = 1; unique <= 22; unique++)
+		CHECK(is_next(&port, SHARE_REQUEST, 0, unique, unique == 21 ? LARGE : 500));
+	CHECK(port.at == port.bytes + port.used);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)close(ends[0]);
+	(void)close(port.ends[0]);
 	add(&queue, 23);
-	CHECK_INT(share_batch_write(&batch, &queue, ends[1]), -1);
+	CHECK_INT(share_batch_write(&batch, &queue, port.ends[1]), -1);
 	CHECK_INT(errno, EPIPE);
-	(void)close(ends[1]);
+	(void)close(port.ends[1]);
+	share_queue_done(&queue);
+}
+
+/* The next server can tell where the first whole frame begins; what was begun is brought to its end. */
+static void another_server_in_the_middle_of_a_request_changes_nothing_of_it(void)
+{
+	static struct share_batch batch;
+	static struct port port;
+	struct share_queue queue;
+	struct share_queued *none;
+	int r;
+
+	port_open(&port);
+	share_queue_init(&queue);
+	share_queue_hello(&queue, 7);
+	CHECK_INT(share_queue_next(&queue, &none), SHARE_QUEUE_HELLO);
+	add_long(&queue, 1, 500);
+	add_long(&queue, 2, LARGE);
+	CHECK_INT(put_some(&port, &batch, &queue), 0);
+	share_queue_hello(&queue, 0x0909090909090909);
+	CHECK(share_queue_answer(&queue, 1, 2)); /* by the server before, to an earlier sending */
+	while ((r = put_some(&port, &batch, &queue)) == 0)
+		continue;
+	CHECK_INT(r, 1);
+	CHECK(is_next(&port, SHARE_REQUEST, 0, 1, 500));
+	CHECK(is_next(&port, SHARE_REQUEST, 0, 2, LARGE));
+	CHECK(is_next(&port, SHARE_AGENT_HELLO, 0, 9, 8));
+	CHECK(is_next(&port, SHARE_REQUEST, SHARE_AGAIN, 1, 500));
+	CHECK(port.at == port.bytes + port.used);
+	port_close(&port);
 	share_queue_done(&queue);
 }
 
@@ -406,6 +457,7 @@ TEST_MAIN(TEST(nothing_is_sent_before_a_server_said_hello),
 	  TEST(what_expects_no_answer_is_gone_once_written),
 	  TEST(what_expects_no_answer_waits_for_what_does),
 	  TEST(a_port_that_takes_little_gets_everything_in_order),
+	  TEST(another_server_in_the_middle_of_a_request_changes_nothing_of_it),
 	  TEST(looking_on_begins_when_requests_follow_answers_soon),
 	  TEST(looking_on_ends_when_nothing_follows), TEST(frames_arrive_in_any_pieces),
 	  TEST(a_frame_cut_by_the_end_of_a_server_is_thrown_away),
