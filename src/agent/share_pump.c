@@ -6,9 +6,9 @@
  *	port ──▶ share_notify				notifications
  *
  * It never waits to write to the port: a server whose answers nobody reads stops reading requests, so
- * it would wait for ever. And it never writes a notification: invalidating an
- * inode waits for locked pages, which the next answer in the same stream may be the one to unlock
- * (share_notify.c has threads for that).
+ * it would wait for ever. And it never writes a notification: invalidating an inode waits for locked
+ * pages, which the next answer in the same stream may be the one to unlock (share_notify.c has threads
+ * for that).
  *
  * Why one thread. What a program in the guest waits for is mostly threads being woken: itself, and
  * whoever carries its request and the answer. One that just gave an answer is awake, and may find
