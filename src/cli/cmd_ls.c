@@ -92,9 +92,9 @@ static int print_lines(struct err *err)
 static int forget_missing(void *ctx, const struct registered *known, struct err *err)
 {
 	struct row row = look(known);
-	auto_free char *guest = row.guest;
 
 	(void)ctx;
+	free(row.guest);
 	return is_missing(&row) ? registry_forget_known(known, err) : 0;
 }
 
