@@ -40,7 +40,7 @@ SCRIPT = f"""
 set -e
 timed() {{
     name=$1; shift
-    a=$(date +%s%N); "$@" >/dev/null 2>&1; b=$(date +%s%N)
+    a=$(date +%s%N); "$@" >/dev/null; b=$(date +%s%N)
     echo "$name" $((b - a))
 }}
 cold() {{ sync; echo 3 | sudo tee /proc/sys/vm/drop_caches >/dev/null; }}
@@ -55,8 +55,8 @@ cold; timed stat-cold look
 for i in $(seq {WARM}); do timed stat-warm look; done
 cold; timed git-status-cold git status
 for i in $(seq {WARM}); do timed git-status-warm git status; done
-timed write dd if=/dev/zero of=large bs=1M count={LARGE_MIB}
-cold; timed read dd if=large of=/dev/null bs=1M
+timed write dd status=none if=/dev/zero of=large bs=1M count={LARGE_MIB}
+cold; timed read dd status=none if=large of=/dev/null bs=1M
 timed remove rm -rf d*
 cd .. && rm -rf bench
 """

@@ -213,8 +213,14 @@ struct port {
 	int blocked; /* how often it took no more */
 };
 
-static void port_open(struct port *port)
+/* With a queue whose server has been greeted. */
+static void port_open(struct port *port, struct share_queue *queue)
 {
+	struct share_queued *none;
+
+	share_queue_init(queue);
+	share_queue_hello(queue, 7);
+	CHECK_INT(share_queue_next(queue, &none), SHARE_QUEUE_HELLO);
 	CHECK_INT(pipe2(port->ends, O_NONBLOCK | O_CLOEXEC), 0);
 	CHECK(fcntl(port->ends[1], F_SETPIPE_SZ, 4096) >= 0);
 	port->used = 0;
@@ -257,13 +263,9 @@ static void a_port_that_takes_little_gets_everything_in_order(void)
 	static struct share_batch batch;
 	static struct port port;
 	struct share_queue queue;
-	struct share_queued *none;
 	int r;
 
-	port_open(&port);
-	share_queue_init(&queue);
-	share_queue_hello(&queue, 7);
-	CHECK_INT(share_queue_next(&queue, &none), SHARE_QUEUE_HELLO);
+	port_open(&port, &queue);
 	for (uint64_t unique = 1; unique <= 20; unique++)
 		add_long(&queue, unique, 500);
 	add_long(&queue, 21, LARGE);
@@ -290,13 +292,9 @@ static void another_server_in_the_middle_of_a_request_changes_nothing_of_it(void
 	static struct share_batch batch;
 	static struct port port;
 	struct share_queue queue;
-	struct share_queued *none;
 	int r;
 
-	port_open(&port);
-	share_queue_init(&queue);
-	share_queue_hello(&queue, 7);
-	CHECK_INT(share_queue_next(&queue, &none), SHARE_QUEUE_HELLO);
+	port_open(&port, &queue);
 	add_long(&queue, 1, 500);
 	add_long(&queue, 2, LARGE);
 	CHECK_INT(put_some(&port, &batch, &queue), 0);
