@@ -30,6 +30,7 @@ struct client {
 	    deaf; /* the other side reads no more: what it said before it left is still to be read */
 	struct mux *mux;
 	struct progress *progress; /* where PROGRESS and NOTE go; NULL: nowhere */
+	char *stage;		   /* the last PROGRESS that went nowhere */
 	uint32_t last_request;
 	bool replied;
 	uint32_t reply_code;
@@ -43,13 +44,17 @@ static void on_request(void *ctx, uint32_t id, uint16_t what, const uint8_t *pay
 	struct client *client = ctx;
 
 	(void)id;
-	if (!client->progress || length > PROTO_TEXT_MAX)
+	if (length > PROTO_TEXT_MAX)
 		return;
 	auto_free char *text = xstrndup((const char *)payload, length);
-	if (what == PROTO_PROGRESS)
+	if (what == PROTO_PROGRESS && client->progress) {
 		progress_stage(client->progress, text);
-	else if (what == PROTO_NOTE)
+	} else if (what == PROTO_PROGRESS) {
+		free(client->stage);
+		client->stage = take_ptr(&text);
+	} else if (what == PROTO_NOTE && client->progress) {
 		progress_note(client->progress, text);
+	}
 }
 
 static void on_reply(void *ctx, uint32_t id, uint32_t code, const uint8_t *payload, size_t length)
@@ -100,12 +105,18 @@ void client_close(struct client *client)
 	(void)close(client->fd);
 	buf_done(&client->reply);
 	free(client->goaway);
+	free(client->stage);
 	free(client);
 }
 
 void client_report_to(struct client *client, struct progress *progress)
 {
 	client->progress = progress;
+}
+
+const char *client_stage(const struct client *client)
+{
+	return client->stage;
 }
 
 bool client_was_sent_away(const struct client *client)

@@ -36,6 +36,8 @@ int client_call(struct client *client, enum proto_what what, struct buf *ret_pay
 
 /* Where PROGRESS and NOTE of the supervisor go from now on; NULL: nowhere. */
 void client_report_to(struct client *client, struct progress *progress);
+/* The last PROGRESS that went nowhere; NULL: there was none. It may hold any bytes but NUL. */
+const char *client_stage(const struct client *client);
 
 /* For a channel that ended without a word: waits for the supervisor to say why (a moment at most)
  * and makes an error of it: ERR_AGAIN if nothing was begun. Always -1. */

@@ -37,7 +37,6 @@ static int choose(const struct message_sessions *sessions, uint32_t *ret_id, str
 struct wish {
 	struct session_options session;
 	const struct project *project;
-	bool quiet;
 };
 
 static int work(struct client *client, void *ctx, struct err *err)
@@ -49,7 +48,7 @@ static int work(struct client *client, void *ctx, struct err *err)
 	if (sessions_fetch(client, &sessions, err) < 0 ||
 	    (!session->attach && choose(&sessions, &session->attach, err) < 0))
 		return -1;
-	if (!wish->quiet)
+	if (!session->quiet)
 		sessions_say_changed(&sessions, session->attach,
 				     fingerprint_project(wish->project->root));
 	return session_run(client, session, err);
@@ -59,9 +58,8 @@ static int run(const struct invocation *invocation, struct err *err)
 {
 	auto_project struct project project = {0};
 	struct wish wish = {
-	    .session = {.tty = true},
+	    .session = {.tty = true, .quiet = options_flag(&invocation->options, "quiet")},
 	    .project = &project,
-	    .quiet = options_flag(&invocation->options, "quiet"),
 	};
 	const char *text = invocation->arguments[0];
 	uint64_t id = 0;

@@ -31,7 +31,8 @@ static int run(const struct invocation *invocation, struct err *err)
 	auto_project struct project project = {0};
 	auto_free char *cwd = NULL;
 	struct session_options session = {.arguments = invocation->arguments,
-					  .detach = PROTO_DETACH_COMMAND};
+					  .detach = PROTO_DETACH_COMMAND,
+					  .quiet = options_flag(&invocation->options, "quiet")};
 
 	if (choose_tty(invocation, &session.tty, err) < 0 ||
 	    command_project(invocation, &project, err) < 0)

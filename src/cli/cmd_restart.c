@@ -15,7 +15,7 @@ static int run(const struct invocation *invocation, struct err *err)
 	if (enter_is_cold(&project))
 		return enter_started(&project, mode, &after, err);
 	if (enter_started(&project, mode, &before, err) < 0 ||
-	    enter_end(&project, before, PROTO_STOP, "stopping the VM", mode, err) < 0)
+	    enter_end(&project, before, PROTO_STOP, "the VM is being stopped", mode, err) < 0)
 		return -1;
 	return enter_started(&project, mode, &after, err);
 }

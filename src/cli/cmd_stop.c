@@ -32,7 +32,7 @@ static int run(const struct invocation *invocation, struct err *err)
 		progress_note(&progress, err->text);
 		return 0;
 	}
-	return enter_end(&project, client, PROTO_STOP, "stopping the VM",
+	return enter_end(&project, client, PROTO_STOP, "the VM is being stopped",
 			 command_progress(invocation), err);
 }
 

@@ -80,7 +80,8 @@ static int plain_shell(struct client *client, const struct wish *wish, struct er
 	const struct session_options session = {.tty = terminal_present(),
 						.arguments = none,
 						.cwd = wish->cwd,
-						.detach = PROTO_DETACH_SHELL};
+						.detach = PROTO_DETACH_SHELL,
+						.quiet = wish->enter.quiet};
 
 	if (!wish->enter.quiet)
 		(void)fprintf(stderr, "dxvm: this guest has no dxvm-devbox: a plain shell\n");
@@ -99,6 +100,7 @@ static int work(struct client *client, void *ctx, struct err *err)
 	    .cwd = wish->cwd,
 	    .ret_missing = wish->shell ? &missing : NULL,
 	    .detach = wish->shell ? PROTO_DETACH_SHELL : PROTO_DETACH_COMMAND,
+	    .quiet = wish->enter.quiet,
 	};
 
 	if (wish->any)

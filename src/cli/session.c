@@ -19,10 +19,10 @@
 #include "cli/session.h"
 
 #include "base/mem.h"
-#include "base/safe_text.h"
 #include "cli/escape.h"
 #include "cli/output.h"
 #include "cli/session_description.h"
+#include "cli/session_end.h"
 #include "cli/session_signals.h"
 #include "cli/terminal.h"
 #include "wire/msg.h"
@@ -58,16 +58,10 @@ struct session {
 	bool input_is_much;
 	bool eof_sent;
 	bool accepted;
-	bool exited;
-	bool left;  /* by ~., or there is no terminal any more */
-	bool taken; /* by another client */
-	int asked;  /* how often it was told to end in a row, and nothing was heard of it */
+	bool left; /* by ~., or there is no terminal any more */
+	int asked; /* how often it was told to end in a row, and nothing was heard of it */
 	time_t asked_s;
-	uint32_t id; /* what the guest calls it; 0: it cannot be detached, or is not known yet */
-	int status;  /* of our exit, with exited */
-	bool rejected;
-	uint32_t reject_code;
-	char *reject_text;
+	struct session_end end;
 };
 
 static const int stream_fds[] = {[STREAM_OUT] = STDOUT_FILENO, [STREAM_ERR] = STDERR_FILENO};
@@ -80,7 +74,7 @@ static void on_accepted(struct mux_channel *channel, const uint8_t *payload, siz
 	struct msg_reader reader;
 
 	msg_read_from(&reader, payload, length);
-	session->id = msg_read_u32(&reader);
+	session->end.id = msg_read_u32(&reader);
 	session->accepted = true;
 }
 
@@ -88,9 +82,9 @@ static void on_rejected(struct mux_channel *channel, uint32_t code, const char *
 {
 	struct session *session = mux_user(channel);
 
-	session->rejected = true;
-	session->reject_code = code;
-	session->reject_text = xstrdup(text);
+	session->end.rejected = true;
+	session->end.reject_code = code;
+	session->end.reject_text = xstrdup(text);
 }
 
 static void on_data(struct mux_channel *channel, uint8_t flags, const uint8_t *bytes, size_t length)
@@ -108,8 +102,8 @@ static void on_exit_status(struct mux_channel *channel, enum proto_exit how, uin
 {
 	struct session *session = mux_user(channel);
 
-	session->exited = true;
-	session->status = how == PROTO_SIGNALED ? 128 + (int)(value & 127) : (int)(value & 255);
+	session->end.exited = true;
+	session->end.status = how == PROTO_SIGNALED ? 128 + (int)(value & 127) : (int)(value & 255);
 }
 
 static void on_request(struct mux_channel *channel, uint32_t id, uint16_t what,
@@ -121,7 +115,7 @@ static void on_request(struct mux_channel *channel, uint32_t id, uint16_t what,
 	(void)payload;
 	(void)length;
 	if (what == PROTO_TAKEN)
-		session->taken = true;
+		session->end.taken = true;
 }
 
 static void on_closed(struct mux_channel *channel, bool lost)
@@ -286,7 +280,7 @@ static bool wants_signal(struct session *session, int signum)
 {
 	struct timespec now;
 
-	if (!session->channel || !session->accepted || session->exited)
+	if (!session->channel || !session->accepted || session->end.exited)
 		return false;
 	if (signum != SIGINT && signum != SIGTERM)
 		return true;
@@ -338,21 +332,21 @@ static int waiting_fd(const struct output *output)
 
 static bool is_over(const struct session *session)
 {
-	return session->left || session->rejected ||
-	       ((session->exited || session->taken) && !output_waits(session));
+	return session->left || session->end.rejected ||
+	       ((session->end.exited || session->end.taken) && !output_waits(session));
 }
 
 /* Losing the channel is no loss any more. */
 static bool has_outcome(const struct session *session)
 {
-	return session->exited || session->taken || session->rejected;
+	return session->end.exited || session->end.taken || session->end.rejected;
 }
 
 /* A pipe or file is read only while the guest takes it, and never before the command runs: what a
  * command that is not there leaves unread is for the next one. */
 static bool wants_input(const struct session *session)
 {
-	if (session->exited || session->input_ended || !session->channel)
+	if (session->end.exited || session->input_ended || !session->channel)
 		return false;
 	if (session->options->tty)
 		return buf_room(&session->input) > INPUT_CHUNK;
@@ -419,45 +413,6 @@ static int open_channel(struct session *session, struct err *err)
 	return session->channel ? 0 : -1;
 }
 
-static int rejected_status(const struct session *session, struct err *err)
-{
-	if (session->reject_code == PROTO_AGAIN)
-		return err_set(err, ERR_AGAIN, "%s", session->reject_text);
-	if (session->options->attach && session->options->ret_missing) {
-		*session->options->ret_missing = true;
-		return 0;
-	}
-	if (session->options->attach)
-		return err_set(err, ERR_NOT_FOUND, "%s; `dxvm sessions` lists them",
-			       session->reject_text);
-	if (session->reject_code != PROTO_NOT_FOUND && session->reject_code != PROTO_NOT_EXECUTABLE)
-		return err_set(err, ERR_GUEST, "%s", session->reject_text);
-	if (session->options->ret_missing && session->reject_code == PROTO_NOT_FOUND) {
-		*session->options->ret_missing = true;
-		return 127;
-	}
-	const char *program = session->options->arguments[0];
-	auto_free char *text = xasprintf("cannot run %s: %s", program ? program : "the login shell",
-					 session->reject_text);
-	auto_free char *safe = safe_text(text, strlen(text), SAFE_TEXT_LINE);
-	(void)fprintf(stderr, "dxvm: %s\n", safe);
-	return session->reject_code == PROTO_NOT_FOUND ? 127 : 126;
-}
-
-static int outcome(const struct session *session, struct err *err)
-{
-	if (session->rejected)
-		return rejected_status(session, err);
-	if (session->exited)
-		return session->status;
-	if (session->taken)
-		(void)fprintf(stderr, "dxvm: session %u goes on in another terminal\n",
-			      session->id);
-	else if (session->id && (session->options->attach || session->options->detach))
-		(void)fprintf(stderr, "dxvm: detached; `dxvm attach %u` comes back\n", session->id);
-	return 0;
-}
-
 int session_run(struct client *client, const struct session_options *options, struct err *err)
 {
 	struct session session = {.options = options, .client = client};
@@ -476,7 +431,8 @@ int session_run(struct client *client, const struct session_options *options, st
 			over = true;
 		terminal_restore();
 		if (over)
-			status = outcome(&session, err);
+			status =
+			    session_end_status(&session.end, options, client_stage(client), err);
 		if (status >= 0 && check_outputs(&session, false, err) < 0)
 			status = -1;
 		session_signals_unwatch(&signals);
@@ -486,6 +442,6 @@ int session_run(struct client *client, const struct session_options *options, st
 	buf_done(&session.input);
 	for (int i = 0; i < STREAM_COUNT; i++)
 		output_done(&session.output[i]);
-	free(session.reject_text);
+	free(session.end.reject_text);
 	return status;
 }

@@ -11,6 +11,7 @@
 
 struct session_options {
 	bool tty;		/* give it a terminal; needs terminal_present() */
+	bool quiet;		/* no word when it goes on without us */
 	char *const *arguments; /* NULL-terminated; empty: the user's login shell */
 	const char *cwd;	/* relative to the project directory; "": that itself */
 	bool *ret_missing;	/* set, and nothing said, when there is no such program, or session

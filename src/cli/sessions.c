@@ -235,7 +235,8 @@ int sessions_return(struct client *client, const struct sessions_enter *enter, b
 {
 	struct message_sessions sessions CLEANUP(message_sessions_done) = {.count = 0};
 	const struct message_listed *last = NULL;
-	struct session_options options = {.tty = true, .ret_missing = ret_none};
+	struct session_options options = {
+	    .tty = true, .ret_missing = ret_none, .quiet = enter->quiet};
 	uint32_t count;
 
 	*ret_none = false;

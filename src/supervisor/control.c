@@ -45,13 +45,16 @@ struct client {
 	bool opened; /* a channel, and so something may have begun there */
 };
 
+static bool waits(const struct client *client)
+{
+	return client->ready_request != NO_REQUEST || client->stop_request != NO_REQUEST ||
+	       client->suspend_request != NO_REQUEST;
+}
+
 /* Those who wait for something are told what goes on. */
 static void tell(struct client *client, enum proto_what what, const char *text)
 {
-	bool waits = client->ready_request != NO_REQUEST || client->stop_request != NO_REQUEST ||
-		     client->suspend_request != NO_REQUEST;
-
-	if (text && waits)
+	if (text && waits(client))
 		(void)mux_request(link_mux(client->io), NO_REQUEST, what, text, strlen(text));
 }
 
@@ -303,6 +306,13 @@ void control_ready(struct control *control, const char *failure)
 void control_leaving(struct control *control, const char *text)
 {
 	set_ready(control, PROTO_AGAIN, text);
+}
+
+void control_stopping(struct control *control, const char *text)
+{
+	control_leaving(control, text);
+	each_client(client, control) if (waits(client) || client->opened)(void)
+	    mux_request(link_mux(client->io), NO_REQUEST, PROTO_PROGRESS, text, strlen(text));
 }
 
 void control_not_ready(struct control *control)

@@ -40,6 +40,8 @@ void control_note(struct control *control, const char *text);
 void control_ready(struct control *control, const char *failure);
 /* The same when the VM ends as it should: who still waits may ask the next one. */
 void control_leaving(struct control *control, const char *text);
+/* The same before it does; who has a session hears it, too, which ends with the VM. */
+void control_stopping(struct control *control, const char *text);
 /* An agent that was restarted is set up anew: who asks from now on waits. */
 void control_not_ready(struct control *control);
 /* How it became ready: as the guest it was before a suspend, or booted. */

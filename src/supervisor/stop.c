@@ -86,7 +86,7 @@ void stop_begin(struct supervisor *s)
 		return;
 	bool asked = agent_link_shutdown(s->agent);
 	supervisor_set_state(s, STATE_STOPPING);
-	control_leaving(s->control, "the VM is being stopped");
+	control_stopping(s->control, "the VM is being stopped");
 	if (asked)
 		supervisor_set_limit(s, SHUTDOWN_LIMIT_MS, on_limit_power);
 	else if (s->vm) /* it boots, its agent is being restarted, or does not read */

@@ -48,12 +48,13 @@ def states(project):
 
 
 def leave(child, how):
-    if how == "tilde":
+    if how in ("tilde", "tilde, quiet"):
         child.send("\r~.")
-        child.expect(r"dxvm: detached; `dxvm attach \d+` comes back")
+        if how == "tilde":
+            child.expect(r"dxvm: detached; `dxvm attach \d+` comes back")
         child.expect(pexpect.EOF)
         child.wait()
-        assert child.exitstatus == 0
+        assert child.exitstatus == 0 and "dxvm:" not in child.before
     elif how == "closed":
         child.close(force=False)
     else:

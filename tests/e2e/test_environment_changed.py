@@ -32,7 +32,7 @@ def said(project, *words):
     back.expect_exact("sync-42")
     text = back.before
     back.expect_exact("<ready> ")
-    leave(back, "tilde")
+    leave(back, "tilde, quiet" if "-q" in words else "tilde")
     wait_until(lambda: list(states(project).values()) == ["detached"], "the shell is detached")
     return text
 

@@ -7,10 +7,12 @@ import subprocess
 import threading
 import time
 
+import pexpect
 import pytest
 
 from played_project import Played
 from projects import Project, alive, stop_quietly, wait_until
+from test_attach import shell
 
 
 def test_without_a_project_it_says_what_to_do(dxvm, scratch, clean_environment):
@@ -190,8 +192,18 @@ def test_a_stop_ends_running_sessions_and_tells_them(project):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout.readline() == b"runs\n"  # before its exec it would be killed outright
     project.stop()
-    child.wait(20)
+    _, errors = child.communicate(timeout=20)
     assert child.returncode in (125, 128 + 1, 128 + 15)
+    assert b"dxvm: the VM is being stopped" in errors
+
+
+def test_a_shell_that_ends_with_its_vm_says_so(project):
+    child = shell(project)
+    project.stop()
+    child.expect_exact("dxvm: the VM is being stopped\r\n")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 128 + 1
 
 
 def test_who_comes_while_it_stops_gets_the_next_one(project):
@@ -402,3 +414,13 @@ def test_a_suspended_vm_goes_on_with_its_disk_and_has_a_larger_one_when_it_boots
     with_disk.stop()
     assert with_disk.run("start").returncode == 0
     assert size(with_disk) == 5 << 30
+
+
+def test_more_memory_than_the_host_has_is_named(with_disk):
+    assert with_disk.run("config", "mem=1T").returncode == 0
+    done = with_disk.run("start")
+    assert done.returncode == 125
+    assert b"mem: 1048576M is more than this host has, which is " in done.stderr
+    assert b"`dxvm config mem=SIZE` sets another" in done.stderr
+    assert with_disk.run("config", "mem=256M").returncode == 0
+    assert with_disk.run("start").returncode == 0
