@@ -340,6 +340,20 @@ int settings_find(const char *name, size_t *ret_i, struct err *err)
 		       name);
 }
 
+/* A smaller one would be believed, and nothing come of it. */
+static int refuse_smaller_disk(int data_dir, uint64_t bytes, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(data_dir, "disk.img", &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (uint64_t)st.st_size <= bytes)
+		return 0;
+	return err_set(err, ERR_INVALID,
+		       "disk: it has %llu bytes (%.1fG) already, and only grows; `dxvm install "
+		       "--force` makes another",
+		       (unsigned long long)st.st_size, (double)st.st_size / (double)GIB);
+}
+
 int settings_set(int data_dir, size_t i, const char *value, struct err *err)
 {
 	const struct setting *setting = &table[i];
@@ -350,7 +364,8 @@ int settings_set(int data_dir, size_t i, const char *value, struct err *err)
 		    err, ERR_USAGE,
 		    "guest: the kind of guest is chosen when the VM is made: dxvm install "
 		    "--guest KIND --force makes another");
-	if (understand(setting, value, &parsed, err) < 0)
+	if (understand(setting, value, &parsed, err) < 0 ||
+	    (i == SETTING_DISK && refuse_smaller_disk(data_dir, parsed, err) < 0))
 		return -1;
 	auto_free char *line = xasprintf("%s\n", value);
 	return file_write_atomic(data_dir, setting->name, line, strlen(line), 0600, err);

@@ -45,7 +45,8 @@ int settings_text(int data_dir, size_t i, struct setting_text *ret_text, struct 
 /* The place of a setting by its name; ERR_USAGE, with the names there are, when it is none. */
 int settings_find(const char *name, size_t *ret_i, struct err *err);
 
-/* Checks and writes one setting; it takes effect at the next start. `guest` cannot be set. */
+/* Checks and writes one setting; it takes effect at the next start. `guest` cannot be set,
+ * `disk` not to less than there is. */
 int settings_set(int data_dir, size_t i, const char *value, struct err *err);
 
 /* "512M", "4G", "1073741824"; K, M, G, T are powers of 1024, an "iB" or "B" may follow.

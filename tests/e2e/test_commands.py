@@ -70,6 +70,18 @@ def test_many_change_settings_at_once(project):
     assert not list(project.data.rglob("*.part"))
 
 
+def test_a_disk_is_not_said_to_become_smaller(project):
+    with open(project.data / "disk.img", "wb") as disk:
+        disk.truncate(40 << 30)
+    refused = project.run("config", "disk=4G")
+    assert refused.returncode == 125
+    assert b"disk: it has 42949672960 bytes (40.0G) already, and only grows; " in refused.stderr
+    assert b"`dxvm install --force` makes another" in refused.stderr
+    assert project.run("config", "disk").stdout == b"32G\n"
+    assert project.run("config", "disk=40G").returncode == 0
+    assert project.run("config", "disk=41G").returncode == 0
+
+
 def test_many_vms_are_made_at_once_and_all_are_known(project, scratch):
     roots = [scratch / f"p{number}" for number in range(8)]
     for root in roots:
