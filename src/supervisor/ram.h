@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-/* A descriptor of `bytes` bytes that can neither shrink nor grow. */
+/* A descriptor of `bytes` bytes that can neither shrink nor grow. ERR_INVALID: more than the host has;
+ * the machine would not start, or bring the host down when it used them. */
 int ram_create(uint64_t bytes, int *ret_fd, struct err *err);
 
 /* What it costs the host now, in bytes. 0 when unknown. */
