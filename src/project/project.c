@@ -73,13 +73,12 @@ static int from_config(const char *config, char **ret_root, struct err *err)
 	return is_file(file) ? 0 : err_set(err, ERR_NOT_FOUND, "no devbox.json in %s", config);
 }
 
-/* Whether one of them holds the other; `own` may not be there yet. */
-static bool would_share(const char *root, const char *own, bool also_inside)
+bool project_would_share(const char *path, const char *own, bool also_inside)
 {
 	auto_free char *real = own ? realpath(own, NULL) : NULL;
 	const char *place = real ? real : own;
 
-	return place && (path_lies_in(place, root) || (also_inside && path_lies_in(root, place)));
+	return place && (path_lies_in(place, path) || (also_inside && path_lies_in(path, place)));
 }
 
 int project_check(const struct project *project, struct err *err)
@@ -97,14 +96,14 @@ int project_check(const struct project *project, struct err *err)
 		    err, ERR_INVALID,
 		    "the project is the root directory: sharing all of this machine with a "
 		    "VM is refused; move devbox.json into a directory of its own");
-	if (would_share(root, home, false))
+	if (project_would_share(root, home, false))
 		return err_set(
 		    err, ERR_INVALID,
 		    "the project is %.200s, which is or holds your home directory: sharing your "
 		    "keys and settings with a VM is refused; move devbox.json into a directory of "
 		    "its own",
 		    root);
-	if (would_share(root, state, true) || would_share(root, runtime, true))
+	if (project_would_share(root, state, true) || project_would_share(root, runtime, true))
 		return err_set(
 		    err, ERR_INVALID,
 		    "the project is %.200s, which holds or lies in %.150s or %.150s: "

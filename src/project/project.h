@@ -25,6 +25,9 @@ int project_find(const char *config, const char *data_dir, struct project *ret_p
 /* ERR_INVALID: one that dxvm will not share: "/", or what holds the home directory or files of its
  * own. For whoever wants its VM to run; what is there can be stopped and removed all the same. */
 int project_check(const struct project *project, struct err *err);
+/* Whether a guest that is given `path` could reach `own`, which may not be there yet, or be NULL:
+ * `own` lies in it or, `also_inside`, the other way round. */
+bool project_would_share(const char *path, const char *own, bool also_inside);
 /* The project with exactly these directories, as a supervisor is told them. */
 void project_at(const char *root, const char *data_dir, struct project *ret_project);
 void project_done(struct project *project);

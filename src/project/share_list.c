@@ -60,14 +60,11 @@ static bool is_plain(const char *path)
 static int refuse_own(const char *path, const char *own, bool also_inside, const char *what,
 		      struct err *err)
 {
-	auto_free char *real = own ? realpath(own, NULL) : NULL;
-	const char *place = real ? real : own;
-
-	if (place && (path_lies_in(place, path) || (also_inside && path_lies_in(path, place))))
+	if (project_would_share(path, own, also_inside))
 		return err_set(err, ERR_INVALID,
 			       "%.200s has %s (%.200s) in it or lies there: sharing that with a VM "
 			       "is refused",
-			       path, what, place);
+			       path, what, own);
 	return 0;
 }
 
