@@ -54,7 +54,6 @@ bool share_along_answer(struct share_along *along, const uint8_t *request, uint6
 	case OP_MKNOD:
 	case OP_MKDIR:
 	case OP_UNLINK:
-	case OP_RMDIR:
 	case OP_LINK:
 		/* They change the directory that the header names. */
 		slot->life = 0;

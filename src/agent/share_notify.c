@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NOTIFIES_MAX 65536
@@ -16,6 +15,8 @@
 #define AT_NODE	     FUSE_OUT_HEADER /* behind fuse_out_header, of either kind of notification */
 #define TIMES	     12		     /* that the kernel is told of what it does not know */
 #define LATER_NS     50000000
+#define DROPS	     2
+#define DROP_NS	     100000000 /* from one to the next */
 #define SECOND_NS    1000000000
 
 struct notification {
@@ -50,13 +51,39 @@ void share_notify_mounted(struct share_notify *notify, const char *path)
 	(void)pthread_mutex_unlock(&notify->lock);
 }
 
+/* So long from now; less than a second. */
+static struct timespec in_ns(long ns)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += ns;
+	if (t.tv_nsec >= SECOND_NS) {
+		t.tv_nsec -= SECOND_NS;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* Lock held. */
+static void drop_soon(struct share_notify *notify)
+{
+	notify->drops = DROPS;
+	notify->drop_due = in_ns(0);
+}
+
 void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *bytes, size_t length)
 {
 	struct notification *added;
 
 	(void)pthread_mutex_lock(&notify->lock);
-	if (notify->count == NOTIFIES_MAX) {
-		notify->drop_caches = true;
+	if (notify->count >= NOTIFIES_MAX) {
+		drop_soon(notify);
 	} else {
 		added = xmalloc(sizeof(*added) + length);
 		*added = (struct notification){.at.fuse = fuse, .length = length};
@@ -74,7 +101,7 @@ void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *byte
 void share_notify_drop_caches(struct share_notify *notify)
 {
 	(void)pthread_mutex_lock(&notify->lock);
-	notify->drop_caches = true;
+	drop_soon(notify);
 	(void)pthread_cond_signal(&notify->due);
 	(void)pthread_mutex_unlock(&notify->lock);
 }
@@ -129,14 +156,12 @@ static struct notification *next(const struct share_notify *notify)
  * the time of the first. */
 static bool move_due(struct share_notify *notify, struct timespec *ret_due)
 {
-	struct timespec now;
+	struct timespec now = in_ns(0);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	list_each(link, tmp, &notify->later) {
 		struct notification *later = list_entry(link, struct notification, link);
 
-		if (later->due.tv_sec > now.tv_sec ||
-		    (later->due.tv_sec == now.tv_sec && later->due.tv_nsec > now.tv_nsec)) {
+		if (is_before(&now, &later->due)) {
 			*ret_due = later->due;
 			return true;
 		}
@@ -146,14 +171,26 @@ static bool move_due(struct share_notify *notify, struct timespec *ret_due)
 	return false;
 }
 
+static bool drop_is_due(const struct share_notify *notify)
+{
+	struct timespec now = in_ns(0);
+
+	return notify->drops > 0 && !is_before(&now, &notify->drop_due);
+}
+
 /* Takes what is due, or waits for it; NULL for a drop of caches, or at the end. Lock held. */
 static struct notification *take(struct share_notify *notify)
 {
 	struct notification *taken = NULL;
 
-	while (!notify->ended && !notify->drop_caches) {
+	while (!notify->ended && !drop_is_due(notify)) {
 		struct timespec due;
 		bool later = move_due(notify, &due);
+
+		if (notify->drops > 0 && (!later || is_before(&notify->drop_due, &due))) {
+			due = notify->drop_due;
+			later = true;
+		}
 
 		taken = next(notify);
 		if (taken)
@@ -183,12 +220,7 @@ static bool is_too_early(const struct notification *told, ssize_t written, int s
 
 static void tell_later(struct share_notify *notify, struct notification *early)
 {
-	(void)clock_gettime(CLOCK_MONOTONIC, &early->due);
-	early->due.tv_nsec += LATER_NS;
-	if (early->due.tv_nsec >= SECOND_NS) {
-		early->due.tv_nsec -= SECOND_NS;
-		early->due.tv_sec++;
-	}
+	early->due = in_ns(LATER_NS);
 	list_append(&notify->later, &early->link);
 	notify->count++;
 	(void)pthread_cond_signal(&notify->due);
@@ -229,8 +261,9 @@ void *share_notify_thread(void *context)
 
 		if (taken) {
 			tell(notify, busy, taken);
-		} else if (notify->drop_caches) {
-			notify->drop_caches = false;
+		} else if (!notify->ended) {
+			notify->drops--;
+			notify->drop_due = in_ns(DROP_NS);
 			drop_caches(notify);
 		}
 	}

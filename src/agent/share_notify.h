@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define SHARE_NOTIFY_THREADS 4
 
@@ -33,7 +34,8 @@ struct share_notify {
 	unsigned threads; /* that have begun */
 	const char *mounts[SHARE_PUMP_MOUNTS_MAX];
 	size_t mount_count;
-	bool drop_caches;
+	unsigned drops; /* of caches, still to be done: the first at once */
+	struct timespec drop_due;
 	bool ended;
 };
 
@@ -42,7 +44,8 @@ void share_notify_init(struct share_notify *notify);
 void share_notify_mounted(struct share_notify *notify, const char *path);
 /* A FUSE notification, copied, for the kernel behind this descriptor of /dev/fuse. */
 void share_notify_add(struct share_notify *notify, int fuse, const uint8_t *bytes, size_t length);
-/* Names and inodes of the mounts that nobody uses go. */
+/* Names and inodes of the mounts that nobody uses go; again a moment later, when who just used one may
+ * have let go of it. */
 void share_notify_drop_caches(struct share_notify *notify);
 /* Lets the threads end. */
 void share_notify_end(struct share_notify *notify);

@@ -214,11 +214,11 @@ static void take_message(struct share_pump *pump, const struct frame *frame, con
 	if (frame->type != SHARE_REPLY ||
 	    !share_queue_answer(&pump->queue, frame->channel, fuse_u64(payload + 8)))
 		return;
-	see_stale(pump, payload);
 	/* ENOENT: the program that asked was killed meanwhile. */
 	if (fuse >= 0 && write(fuse, payload, frame->length) < 0 && errno != ENOENT)
 		log_warn("share", "the kernel refused an answer of %u bytes: %s", frame->length,
 			 strerror(errno));
+	see_stale(pump, payload);
 	share_look_answered(&pump->look, now_ns());
 }
 
@@ -446,8 +446,9 @@ int share_pump_mount(struct share_pump *pump, uint32_t number, const char *path,
 	if (fuse < 0)
 		return err_sys(err, "open /dev/fuse");
 	(void)snprintf(options, sizeof(options),
-		       "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other",
-		       fuse);
+		       "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other,"
+		       "max_read=%u",
+		       fuse, SHARE_DATA_MAX);
 	if (mount("dxvm", path, "fuse.dxvm", flags, options) < 0)
 		return err_sys(err, "mount share %u at %s", number, path);
 	(void)pthread_mutex_lock(&pump->lock);
