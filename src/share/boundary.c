@@ -5,10 +5,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
+/* Some file systems do not tell case, ignore characters, or dots and spaces at the end. */
 static bool sounds_like(const char *name, const char *reserved)
 {
-	for (; *name; name++) {
+	size_t length = strlen(name);
+
+	while (length > 0 && (name[length - 1] == '.' || name[length - 1] == ' '))
+		length--;
+	for (const char *end = name + length; name < end; name++) {
 		char c = *name;
 
 		if ((unsigned char)c >= 0x80)
@@ -22,9 +28,16 @@ static bool sounds_like(const char *name, const char *reserved)
 	return *reserved == '\0';
 }
 
+/* The name that FAT makes of it for programs that know eight letters only. */
+static bool is_short_devbox(const char *name)
+{
+	return strncasecmp(name, "devbox~", 7) == 0 && name[7] &&
+	       strspn(name + 7, "0123456789") == strlen(name + 7);
+}
+
 bool boundary_is_devbox(const char *name)
 {
-	return sounds_like(name, ".devbox");
+	return sounds_like(name, ".devbox") || is_short_devbox(name);
 }
 
 bool boundary_is_vm(const char *name)

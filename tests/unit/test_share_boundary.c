@@ -21,6 +21,12 @@ static void every_spelling_of_the_reserved_names_is_known(void)
 	CHECK(!boundary_is_devbox(".devbox2"));
 	CHECK(!boundary_is_devbox(".devbo"));
 	CHECK(!boundary_is_devbox("devbox"));
+	CHECK(boundary_is_devbox(".devbox. .")); /* FAT drops what is at the end, */
+	CHECK(boundary_is_devbox("DEVBOX~1"));	 /* and has a short name for it */
+	CHECK(!boundary_is_devbox("devbox~"));
+	CHECK(!boundary_is_devbox("devbox~1a"));
+	CHECK(boundary_is_vm("vm."));
+	CHECK(!boundary_is_vm("..."));
 	CHECK(boundary_is_vm("VM"));
 	CHECK(!boundary_is_vm("v"));
 	CHECK(!boundary_is_vm("vm2"));
