@@ -113,6 +113,16 @@ def hard_links_are_one_file():
     assert os.stat("b").st_nlink == 1
 
 
+def a_file_is_linked_to_the_same_name_again_and_again():
+    """A lock that is a link; `rm b; ln a b`."""
+    put("mine", b"1")
+    for _ in range(3):
+        os.link("mine", "lock")
+        refused(errno.EEXIST, os.link, "mine", "lock")
+        os.unlink("lock")
+        assert os.stat("mine").st_nlink == 1
+
+
 def one_link_removed_while_open_leaves_the_other():
     put("a", b"1")
     os.link("a", "b")
@@ -378,7 +388,10 @@ def a_full_directory_is_not_removed():
 def a_removed_directory_is_still_a_directory_to_who_is_in_it():
     os.mkdir("d")
     fd = os.open("d", os.O_RDONLY | os.O_DIRECTORY)
+    os.mkdir("d/x")
+    os.rmdir("d/x")
     os.rmdir("d")
+    assert os.fstat(fd).st_nlink == 0
     assert stat.S_ISDIR(os.fstat(fd).st_mode) and os.listdir(fd) == []
     refused(errno.ENOENT, os.open, "f", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
     os.close(fd)

@@ -18,6 +18,7 @@
 #include "share/changes.h"
 
 #include "base/mem.h"
+#include "share/journal.h"
 #include "share/locate.h"
 #include "share/watch.h"
 
@@ -26,6 +27,7 @@
 
 #define WATCH_BUCKETS 16384u /* power of two */
 #define STEP_NODES    256
+#define NOTICE_INODE  (sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_inode_out))
 
 void changes_init(struct share *share, bool watch)
 {
@@ -71,7 +73,7 @@ void changes_watch(struct share *share, struct node *node, int dir)
 	struct node **link;
 	int id;
 
-	if (share->watch < 0 || node->watch >= 0 || share->watches >= WATCHES_MAX)
+	if (share->watch < 0 || node->watch >= 0 || share->watches >= share->config.watches_max)
 		return;
 	id = watch_add(share->watch, dir);
 	if (id < 0 || by_watch(share, id))
@@ -129,6 +131,8 @@ void changes_own(struct share *share, struct node *node, int fd)
 
 static void lose(struct share *share)
 {
+	if (!share->lost)
+		journal_notice(share, NULL, 0);
 	share->lost = true;
 	changes_suspect_all(share);
 }
@@ -148,6 +152,8 @@ static void put(struct share *share, int32_t code, const void *fixed, size_t fix
 	(void)buf_append(&share->notices, &out, sizeof(out));
 	(void)buf_append(&share->notices, fixed, fixed_length);
 	(void)buf_append(&share->notices, name, name_length);
+	journal_notice(share, buf_data(&share->notices) + buf_length(&share->notices) - out.len,
+		       out.len);
 }
 
 /* Attributes, and content where that may be another one too. */
@@ -189,8 +195,22 @@ static void look_at(struct share *share, struct node *node, const struct os_stat
 	if (!content && node->seen.mode == (stat->mode & 07777) &&
 	    same_time(&node->seen.ctime, &stat->ctime))
 		return;
+	/* Else what is looked at anew would be no news. */
+	if (buf_room(&share->notices) < NOTICE_INODE) {
+		lose(share);
+		return;
+	}
 	attr_note_seen(node, stat);
 	tell_inode(share, node, content);
+}
+
+void changes_before_own(struct share *share, struct node *node, int fd)
+{
+	struct os_stat stat;
+
+	if (os_stat_at(fd, "", &stat) == 0 &&
+	    (node->seen.size != stat.size || !same_time(&node->seen.mtime, &stat.mtime)))
+		look_at(share, node, &stat, false);
 }
 
 static bool has_one_name(const struct os_stat *stat)
@@ -263,11 +283,12 @@ static void name_event(struct share *share, struct node *dir, int dir_fd, const 
 		follow(share, node, &stat, dir, name);
 		look_at(share, node, &stat, false);
 	}
+	/* What a directory's names are is its content. */
 	if (os_stat_at(dir_fd, "", &stat) == 0)
-		look_at(share, dir, &stat, false);
+		look_at(share, dir, &stat, true);
 }
 
-static void content_event(struct share *share, int dir_fd, const char *name, bool written)
+static void content_event(struct share *share, int dir_fd, const char *name, enum watch_kind kind)
 {
 	struct os_stat stat;
 	struct node_key key;
@@ -277,8 +298,15 @@ static void content_event(struct share *share, int dir_fd, const char *name, boo
 		return;
 	key = node_key_of(&stat);
 	node = node_by_key(&share->nodes, &key);
-	if (node)
-		look_at(share, node, &stat, written);
+	if (!node)
+		return;
+	look_at(share, node, &stat, kind == WATCH_WRITTEN);
+	if (kind != WATCH_CLOSED)
+		return;
+	/* What was written through a mapping may have left the times that the guest was told. */
+	if (!node->fd_closed)
+		tell_inode(share, node, true);
+	node->fd_closed = false;
 }
 
 /* Notes it of all that are not in their places; for a tree that is being removed, once. */
@@ -311,6 +339,12 @@ static void take_event(void *context, const struct watch_event *event)
 		unwatch(share, dir);
 		return;
 	}
+	if (event->kind == WATCH_UNMOUNTED) {
+		tell_inode(share, dir, true);
+		if (dir->parent)
+			tell_entry(share, dir->parent, dir->name);
+		return;
+	}
 	/* A directory that is not where it was: whoever moved it caused an event there. */
 	if (locate_dir(share, dir, &at) < 0) {
 		miss(share, dir);
@@ -319,7 +353,7 @@ static void take_event(void *context, const struct watch_event *event)
 	if (event->kind == WATCH_NAME)
 		name_event(share, dir, at.dir, event->name);
 	else
-		content_event(share, at.dir, event->name, event->kind == WATCH_WRITTEN);
+		content_event(share, at.dir, event->name, event->kind);
 }
 
 void share_watch_read(struct share *share)
@@ -344,6 +378,17 @@ bool share_take_lost(struct share *share)
 
 	share->lost = false;
 	return lost;
+}
+
+bool share_has_news(const struct share *share)
+{
+	return share->lost || buf_length(&share->notices) > 0;
+}
+
+void share_was_told(struct share *share)
+{
+	share->lost = false;
+	buf_clear(&share->notices);
 }
 
 void changes_suspect_all(struct share *share)

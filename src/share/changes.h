@@ -23,6 +23,9 @@ uint32_t changes_entry_timeout(const struct share *share, const struct node *par
 uint32_t changes_attr_timeout(const struct share *share, const struct node *node,
 			      const struct os_stat *stat);
 
+/* Before the guest changes the content of a file: what others did to it so far would be taken for its
+ * own work. `fd`: the file. */
+void changes_before_own(struct share *share, struct node *node, int fd);
 /* After a change of the guest's own: what came of it is no news. Of a directory it goes along with the
  * answer (share_along). */
 void changes_own(struct share *share, struct node *node, int fd);

@@ -11,6 +11,7 @@ void fd_cache_drop(struct share *share, struct node *node)
 		return;
 	(void)close(node->fd);
 	node->fd = -1;
+	node->fd_closed |= node->fd_writable;
 	node->fd_writable = false;
 	if (node->fd_pinned) {
 		node->fd_pinned = false;

@@ -12,12 +12,11 @@
 #include "share/replies.h"
 #include "share/share.h"
 
-#define NOBODY		 65534u
-#define PROTECTED_MAX	 32
-#define ROOTS_MAX	 15 /* of other shares */
-#define FILES_IDLE_MS	 50 /* then a writable descriptor is closed: no ETXTBSY on the host */
-#define JOURNAL_MAX	 ((size_t)1 << 30)
-#define FILES_PINNED_MAX 256
+#define NOBODY	      65534u
+#define PROTECTED_MAX 32
+#define ROOTS_MAX     15 /* of other shares */
+#define FILES_IDLE_MS 50 /* then a writable descriptor is closed: no ETXTBSY on the host */
+#define JOURNAL_MAX   ((size_t)1 << 30)
 
 struct share {
 	struct share_config config;

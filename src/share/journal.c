@@ -80,6 +80,28 @@ void journal_reply(struct share *share, const struct fuse_out_header *out, const
 		(void)put(&share->journal, JOURNAL_REPLY, out, sizeof(*out), bytes, length);
 }
 
+void journal_notice(struct share *share, const void *bytes, size_t length)
+{
+	if (share->journaling)
+		(void)put(&share->journal, JOURNAL_NOTICE, bytes, length, NULL, 0);
+}
+
+static int put_notices(const struct share *share, struct buf *buf)
+{
+	const uint8_t *at = buf_data(&share->notices);
+	const uint8_t *end = at + buf_length(&share->notices);
+	int r = share->lost ? put(buf, JOURNAL_NOTICE, NULL, 0, NULL, 0) : 0;
+
+	while (at < end) {
+		uint32_t length; /* the first field of a fuse_out_header */
+
+		memcpy(&length, at, sizeof(length));
+		r |= put(buf, JOURNAL_NOTICE, at, length, NULL, 0);
+		at += length;
+	}
+	return r;
+}
+
 struct buf *share_journal(struct share *share)
 {
 	if (!share->journaling) {
@@ -112,5 +134,5 @@ int share_snapshot(struct share *share, struct buf *ret_bytes)
 			r |= put(ret_bytes, JOURNAL_REPLY, &reply->out, sizeof(reply->out),
 				 reply->bytes, reply->out.len - sizeof(reply->out));
 	}
-	return r;
+	return r | put_notices(share, ret_bytes);
 }

@@ -12,6 +12,7 @@ enum journal_type {
 	JOURNAL_NODE = 2,
 	JOURNAL_GONE = 3,
 	JOURNAL_REPLY = 4,
+	JOURNAL_NOTICE = 5,
 };
 
 struct journal_record {
@@ -37,10 +38,12 @@ struct journal_gone {
 	uint64_t id;
 };
 
-/* JOURNAL_REPLY: struct fuse_out_header and the answer. */
+/* JOURNAL_REPLY: struct fuse_out_header and the answer.
+ * JOURNAL_NOTICE: a FUSE notification, or nothing when news were lost. */
 
 void journal_changed(struct share *share, struct node *node);
 void journal_gone(struct share *share, struct node *node);
 void journal_start(struct share *share);
+void journal_notice(struct share *share, const void *bytes, size_t length);
 void journal_reply(struct share *share, const struct fuse_out_header *out, const void *bytes,
 		   size_t length);

@@ -284,9 +284,14 @@ void node_set_key(struct node_table *table, struct node *node, const struct node
 	changed(table, node);
 }
 
+static bool is_unneeded(const struct node *node)
+{
+	return node->id >= NODE_FIRST && node->lookups == 0 && node->children == 0;
+}
+
 void node_release(struct node_table *table, struct node *node)
 {
-	while (node && node->id >= NODE_FIRST && node->lookups == 0 && node->children == 0) {
+	while (node && !table->holding && is_unneeded(node)) {
 		struct node *parent = node->parent;
 
 		if (table->on_free)
@@ -299,5 +304,23 @@ void node_release(struct node_table *table, struct node *node)
 		table->count--;
 		free_node(node);
 		node = parent;
+	}
+}
+
+/* Releasing a node may release its parents, wherever they are: then the row is begun again. */
+void node_table_sweep(struct node_table *table)
+{
+	table->holding = false;
+	for (size_t i = 0; i < table->buckets; i++) {
+		struct node *node = table->by_id[i];
+
+		while (node) {
+			if (is_unneeded(node)) {
+				node_release(table, node);
+				node = table->by_id[i];
+			} else {
+				node = node->next_by_id;
+			}
+		}
 	}
 }

@@ -62,6 +62,7 @@ struct node {
 	int fd;
 	bool fd_writable;
 	bool fd_pinned; /* the only way to the content of an unlinked file; never closed early */
+	bool fd_closed; /* a writable one, by us: the news of that is on its way */
 	uint64_t fd_used_ms;
 };
 
@@ -73,6 +74,7 @@ struct node_table {
 	size_t count;
 	size_t max;
 	uint64_t next_id;
+	bool holding; /* what nothing needs is not released before node_table_sweep */
 	/* Before a node is freed, and after it got another place, identity or number of lookups. */
 	void (*on_free)(void *context, struct node *node);
 	void (*on_change)(void *context, struct node *node);
@@ -115,3 +117,5 @@ bool node_is_below(const struct node *node, const struct node *ancestor);
 
 /* Frees the node, and its parents, as far as nothing needs them any more. */
 void node_release(struct node_table *table, struct node *node);
+/* The same for all; ends `holding`. */
+void node_table_sweep(struct node_table *table);

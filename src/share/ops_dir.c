@@ -85,8 +85,9 @@ static bool visit(void *context, const char *name, uint64_t ino, uint32_t type, 
 	} else if (node == share->root && share->devbox && strcmp(name, ".devbox") == 0) {
 		dirent.ino = NODE_DEVBOX;
 		dirent.type = DT_DIR;
-	} else if (list->plus) {
-		/* What cannot be looked at is still listed; a LOOKUP will say why. */
+	} else if (list->plus && !list->call->again) {
+		/* Not twice: the answer that was lost has counted the lookups. What cannot be
+		 * looked at is still listed; a LOOKUP will say why. */
 		if (entry_find(share, node, list->dir, name, &entry) < 0)
 			entry = (struct fuse_entry_out){0};
 		else

@@ -96,6 +96,7 @@ int op_write(struct call *call)
 	if (fd < 0)
 		return fd;
 	append = appends(call, &in, fd);
+	changes_before_own(call->share, call->node, fd);
 	while (out.size < in.size) {
 		const uint8_t *bytes = call->body + out.size;
 		size_t left = in.size - out.size;
@@ -207,12 +208,14 @@ int op_copy_file_range(struct call *call)
 		in.len = COPY_MAX;
 	if (in.flags != 0 || !range_ok(in.off_in, in.len) || !range_ok(in.off_out, in.len))
 		return -EINVAL;
-	/* In this order: opening the second must not push the first out of the cache, and it does
-	 * not, since the cache holds more than one. Within one file there is one descriptor. */
+	/* Within one file there is one descriptor. */
 	from_fd = fd_cache_get(call->share, call->node, to == call->node);
 	to_fd = from_fd < 0 ? from_fd : fd_cache_get(call->share, to, true);
 	if (to_fd < 0)
 		return to_fd;
+	/* Where there are no more descriptors, opening the second closed the first. */
+	if (call->node->fd < 0)
+		return -EMFILE;
 	n = os_copy_range(from_fd, (off_t)in.off_in, to_fd, (off_t)in.off_out, (size_t)in.len);
 	if (n < 0)
 		return (int)n == -EXDEV ? -EOPNOTSUPP : (int)n;

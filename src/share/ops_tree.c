@@ -162,8 +162,10 @@ int op_link(struct call *call)
 		return -ESTALE;
 	if (S_ISDIR(node->key.type))
 		return -EPERM;
+	/* A name that we do not know, but the guest does, is found when it looks again. */
 	if (node->place != NODE_IN_TREE)
-		return -ENOENT; /* as for any file without a name */
+		return locate_stat(call->share, node, &stat) == 0 && stat.nlink > 0 ? -ESTALE
+										    : -ENOENT;
 	r = locate_object(call->share, node, &from, &stat);
 	if (r != 0)
 		return r;
@@ -183,6 +185,15 @@ static int removed_before(struct call *call, const char *name)
 	if (node && node->id >= NODE_FIRST)
 		node_leave(&call->share->nodes, node, NODE_GONE);
 	return 0;
+}
+
+/* Whether the guest cannot mean this: the host made it since. */
+static bool is_unknown(struct call *call, const struct os_stat *stat)
+{
+	struct node_key key = node_key_of(stat);
+	struct node *node = node_by_key(&call->share->nodes, &key);
+
+	return !node || node->lookups == 0;
 }
 
 /* What the request wants removed, if it may be: its directory, its name there and what it is. */
@@ -207,7 +218,7 @@ int op_unlink(struct call *call)
 	const char *name;
 	int r = begin_remove(call, &name, &at, &stat);
 
-	if (r == -ENOENT && call->again)
+	if (call->again && (r == -ENOENT || (r == 0 && is_unknown(call, &stat))))
 		return removed_before(call, name);
 	if (r != 0)
 		return r;
@@ -227,7 +238,7 @@ int op_rmdir(struct call *call)
 	const char *name;
 	int r = begin_remove(call, &name, &at, &stat);
 
-	if (r == -ENOENT && call->again)
+	if (call->again && (r == -ENOENT || (r == 0 && is_unknown(call, &stat))))
 		return removed_before(call, name);
 	if (r != 0)
 		return r;
@@ -321,13 +332,18 @@ static int replace(struct share *share, const struct end *from, const struct end
 	return 0;
 }
 
-/* Whether what the guest knows at `from` lies at `to` already. Notes it then. */
+/* Whether what the guest knows at `from` lies at `to` already. Notes it then. Of a file of several
+ * names we may know it by another one. */
 static bool moved_before(struct share *share, const struct end *from, const struct end *to)
 {
 	struct node *node = node_by_place(&share->nodes, from->dir, from->name);
 	struct node_key key = node_key_of(&to->stat);
 
-	if (!node || !to->exists || !node_key_equal(&node->key, &key))
+	if (!to->exists)
+		return false;
+	if (!node && !from->exists && to->stat.nlink > 1)
+		node = node_by_key(&share->nodes, &key);
+	if (!node || node->lookups == 0 || !node_key_equal(&node->key, &key))
 		return false;
 	moved(share, to, to);
 	return true;

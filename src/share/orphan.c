@@ -44,7 +44,7 @@ static void forget_place(struct share *share, struct node *node, const struct os
 /* A descriptor in place of a name; only a regular file's can be had. */
 static bool pin(struct share *share, struct node *node, int dir, const char *name)
 {
-	if (!S_ISREG(node->key.type) || share->pinned_count >= FILES_PINNED_MAX)
+	if (!S_ISREG(node->key.type) || share->pinned_count >= share->config.pinned_max)
 		return false;
 	return fd_cache_pin(share, node, dir, name) == 0;
 }
@@ -133,20 +133,25 @@ void orphan_drop(struct share *share, struct node *node)
 		fd_cache_unpin(share, node);
 }
 
+/* Whether this is the name of an orphan, of whatever share. */
+static bool parse_name(const char *name, uint64_t *ret_number, uint64_t *ret_id)
+{
+	return number_take(&name, 10, UINT32_MAX, ret_number) && number_skip(&name, "-") &&
+	       number_take(&name, 16, UINT64_MAX, ret_id) && !*name;
+}
+
 static bool sweep_one(void *context, const char *name, uint64_t ino, uint32_t type, uint64_t cookie)
 {
 	struct share *share = context;
 	struct os_stat stat;
 	struct node *node;
-	const char *at = name;
 	uint64_t number;
 	uint64_t id;
 
 	(void)ino;
 	(void)type;
 	(void)cookie;
-	if (!number_take(&at, 10, UINT32_MAX, &number) || !number_skip(&at, "-") ||
-	    !number_take(&at, 16, UINT64_MAX, &id) || *at || number != share->config.number)
+	if (!parse_name(name, &number, &id) || number != share->config.number)
 		return true;
 	node = node_by_id(&share->nodes, id);
 	if (node && node->place == NODE_IN_TREE && locate_stat(share, node, &stat) < 0)
@@ -165,4 +170,35 @@ void orphan_sweep(struct share *share)
 	fd = os_open(share->config.orphans, ".", false);
 	if (fd >= 0)
 		(void)os_read_dir(fd, 0, sweep_one, share);
+}
+
+struct strangers {
+	int orphans;
+	const bool *used;
+	size_t count;
+};
+
+static bool sweep_stranger(void *context, const char *name, uint64_t ino, uint32_t type,
+			   uint64_t cookie)
+{
+	const struct strangers *strangers = context;
+	uint64_t number;
+	uint64_t id;
+
+	(void)ino;
+	(void)type;
+	(void)cookie;
+	if (parse_name(name, &number, &id) &&
+	    (number >= strangers->count || !strangers->used[number]))
+		(void)unlinkat(strangers->orphans, name, 0);
+	return true;
+}
+
+void share_sweep_orphans(int orphans, const bool *used, size_t count)
+{
+	struct strangers strangers = {.orphans = orphans, .used = used, .count = count};
+	auto_close int fd = orphans < 0 ? -1 : os_open(orphans, ".", false);
+
+	if (fd >= 0)
+		(void)os_read_dir(fd, 0, sweep_stranger, &strangers);
 }

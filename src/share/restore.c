@@ -117,6 +117,7 @@ static int read_start(struct share *share, const uint8_t *body, size_t length,
 		return bad(err, "its version");
 	*ret_root_dev = in.root_dev;
 	share_forget_all(share);
+	share_was_told(share);
 	if (in.next_id > share->nodes.next_id && in.next_id < UINT64_MAX / 2)
 		share->nodes.next_id = in.next_id;
 	return 0;
@@ -132,6 +133,24 @@ static int read_reply(struct share *share, const uint8_t *body, size_t length, s
 	if (out.len != length || length - sizeof(out) > REPLIES_BYTES)
 		return bad(err, "an answer");
 	replies_add(&share->replies, &out, body + sizeof(out), length - sizeof(out));
+	return 0;
+}
+
+static int read_notice(struct share *share, const uint8_t *body, size_t length, struct err *err)
+{
+	struct fuse_out_header out;
+
+	if (length == 0) {
+		share->lost = true;
+		return 0;
+	}
+	if (length < sizeof(out))
+		return bad(err, "a notice's length");
+	memcpy(&out, body, sizeof(out));
+	if (out.len != length)
+		return bad(err, "a notice");
+	if (buf_append(&share->notices, body, length) < 0)
+		share->lost = true; /* there are more than ever wait */
 	return 0;
 }
 
@@ -155,6 +174,9 @@ static int read_records(struct share *share, struct reader reader, uint64_t *ret
 			break;
 		case JOURNAL_REPLY:
 			r = read_reply(share, body, record.length, err);
+			break;
+		case JOURNAL_NOTICE:
+			r = read_notice(share, body, record.length, err);
 			break;
 		default:
 			r = bad(err, "an unknown record");
@@ -264,12 +286,17 @@ int share_load(struct share *share, const void *bytes, size_t length, struct err
 	if (r == 0)
 		r = read_records(share, reader, &root_dev, err);
 	reader = last_start(reader);
+	/* A parent that a node leaves may be needed by one that comes later. */
+	share->nodes.holding = true;
 	if (r == 0)
 		r = place_nodes(share, reader, err);
-	if (r == 0)
+	node_table_sweep(&share->nodes);
+	if (r == 0) {
 		look_for_devices(share, reader, root_dev);
-	else
+	} else {
 		share_forget_all(share);
+		share_was_told(share);
+	}
 	orphan_sweep(share);
 	/* Nobody watched in between. */
 	if (length > 0)

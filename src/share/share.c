@@ -220,19 +220,7 @@ void share_forget_all(struct share *share)
 		for (struct node *node = share->nodes.by_id[i]; node; node = node->next_by_id)
 			node->lookups = 0;
 	}
-	/* Releasing a node may release its parents, wherever they are: start the row again. */
-	for (size_t i = 0; i < share->nodes.buckets; i++) {
-		struct node *node = share->nodes.by_id[i];
-
-		while (node) {
-			if (node->id >= NODE_FIRST && node->children == 0) {
-				node_release(&share->nodes, node);
-				node = share->nodes.by_id[i];
-			} else {
-				node = node->next_by_id;
-			}
-		}
-	}
+	node_table_sweep(&share->nodes);
 	replies_clear(&share->replies);
 	journal_start(share);
 }
@@ -251,6 +239,10 @@ struct share *share_new(const struct share_config *config, struct err *err)
 		share->config.nodes_max = SHARE_NODES_MAX;
 	if (share->config.files_max == 0)
 		share->config.files_max = SHARE_FILES_MAX;
+	if (share->config.pinned_max == 0)
+		share->config.pinned_max = SHARE_PINNED_MAX;
+	if (share->config.watches_max == 0)
+		share->config.watches_max = SHARE_WATCHES_MAX;
 	list_init(&share->open);
 	node_table_init(&share->nodes, share->config.nodes_max + 2);
 	if (config->first_id > NODE_FIRST)
@@ -319,6 +311,19 @@ static int run(struct call *call, const struct operation *operation)
 	return operation->handle(call);
 }
 
+/* Whether the answer must be the same when the request is sent again. That a name is not there is
+ * found anew: what was made meanwhile is no node, and nobody would tell the guest. */
+static bool is_kept(const struct operation *operation, uint32_t opcode, const struct buf *answer)
+{
+	struct fuse_entry_out entry = {0};
+
+	if (opcode != FUSE_LOOKUP)
+		return operation->once;
+	if (buf_length(answer) == sizeof(entry))
+		memcpy(&entry, buf_data(answer), sizeof(entry));
+	return entry.nodeid != 0;
+}
+
 int share_request(struct share *share, const void *request, size_t length, bool again,
 		  struct buf *reply)
 {
@@ -363,7 +368,7 @@ int share_request(struct share *share, const void *request, size_t length, bool 
 	if (buf_append(reply, &out, sizeof(out)) < 0 ||
 	    buf_append(reply, buf_data(&answer), buf_length(&answer)) < 0)
 		return -1;
-	if (operation->once) {
+	if (is_kept(operation, in.opcode, &answer)) {
 		replies_add(&share->replies, &out, buf_data(&answer), buf_length(&answer));
 		journal_reply(share, &out, buf_data(&answer), buf_length(&answer));
 	}

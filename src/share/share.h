@@ -6,8 +6,9 @@
  * time.
  *
  * Lent: the descriptors of the config, which must outlive the share. Everything else is the
- * share's. Bounded: nodes (nodes_max, then lookups answer ENFILE), descriptors (files_max), the
- * size of one answer (SHARE_REPLY_MAX). FUSE's facts: share/fuse_proto.h; the design:
+ * share's. Bounded: nodes (nodes_max, then lookups answer ENFILE), descriptors (files_max and
+ * pinned_max), watches (watches_max, then answers are believed for a second), the size of one answer
+ * (SHARE_REPLY_MAX). FUSE's facts: share/fuse_proto.h; the design:
  * docs/share.md.
  */
 #include "base/buf.h"
@@ -22,6 +23,8 @@
 #define SHARE_REQUEST_MAX (SHARE_READ_MAX + 65536u)
 #define SHARE_NODES_MAX	  1000000u
 #define SHARE_FILES_MAX	  512u
+#define SHARE_PINNED_MAX  256u
+#define SHARE_WATCHES_MAX 65536u
 
 struct share_config {
 	int root;	       /* the shared directory */
@@ -38,8 +41,10 @@ struct share_config {
 	/* Ids of nodes start here, unless a journal says more. Without one, random: a guest
 	 * may still hold ids of an earlier share. */
 	uint64_t first_id;
-	size_t nodes_max; /* 0: SHARE_NODES_MAX */
-	size_t files_max; /* 0: SHARE_FILES_MAX */
+	size_t nodes_max;   /* 0: SHARE_NODES_MAX */
+	size_t files_max;   /* 0: SHARE_FILES_MAX */
+	size_t pinned_max;  /* of files that have no name any more; 0: SHARE_PINNED_MAX */
+	size_t watches_max; /* 0: SHARE_WATCHES_MAX */
 };
 
 struct share;
@@ -50,6 +55,10 @@ void share_free(struct share *share);
 /* Where shares overlap, the other one's root stays where it is and keeps its name, by which that one
  * knows what is hidden in it. */
 int share_protect_root(struct share *share, const struct share *other, struct err *err);
+
+/* Removes what shares left among the orphans that are none any more: those whose number is not
+ * `used`. -1: there are no orphans. */
+void share_sweep_orphans(int orphans, const bool *used, size_t count);
 
 /* Answers one request. The answer is appended to `reply`; nothing is appended where FUSE wants no
  * answer. `again`: it was given to another server before, which may have done it without living to
@@ -89,6 +98,10 @@ struct buf *share_notices(struct share *share);
 /* True once after news were lost: then the guest must drop the names it does not use. That something
  * is not there it may believe of any name, and which ones nobody here remembers. */
 bool share_take_lost(struct share *share);
+/* Whether the guest must be told any of that. */
+bool share_has_news(const struct share *share);
+/* After share_load, which brings back what the guest was to be told: the share before had told it. */
+void share_was_told(struct share *share);
 
 /* Tells the time (monotonic) and lets the share close what was not used for a while. Returns in how
  * many milliseconds it wants to be called again, -1: only after the next request. */

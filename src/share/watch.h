@@ -6,14 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WATCHES_MAX 65536
-
 enum watch_kind {
-	WATCH_NAME,	/* `name` came, went or became another object */
-	WATCH_CONTENT,	/* `name` has other content or attributes */
-	WATCH_WRITTEN,	/* `name` certainly has other content */
-	WATCH_GONE,	/* the watch ended by itself: the directory is no more */
-	WATCH_OVERFLOW, /* events were lost; `id` is meaningless */
+	WATCH_NAME,	 /* `name` came, went or became another object */
+	WATCH_CONTENT,	 /* `name` has other content or attributes */
+	WATCH_WRITTEN,	 /* `name` certainly has other content */
+	WATCH_CLOSED,	 /* by somebody who could write, through a mapping unnoticed */
+	WATCH_UNMOUNTED, /* the file system that the directory is on; the watch ends, too */
+	WATCH_GONE,	 /* the watch ended by itself: the directory is no more */
+	WATCH_OVERFLOW,	 /* events were lost; `id` is meaningless */
 };
 
 struct watch_event {

@@ -71,8 +71,12 @@ void watch_read(int watch, void (*event)(void *context, const struct watch_event
 			out.kind = WATCH_GONE;
 		else if (in->mask & NAME_EVENTS)
 			out.kind = WATCH_NAME;
+		else if (in->mask & IN_UNMOUNT)
+			out.kind = WATCH_UNMOUNTED;
 		else if (in->mask & IN_MODIFY)
 			out.kind = WATCH_WRITTEN;
+		else if (in->mask & IN_CLOSE_WRITE)
+			out.kind = WATCH_CLOSED;
 		else
 			out.kind = WATCH_CONTENT;
 		event(context, &out);

@@ -155,8 +155,23 @@ static int take_frame(struct share_port *port, const struct frame *frame, const 
 
 static bool may_notify(const struct share_port *port)
 {
-	return port->synced && !port->held && port->notified < NOTICES_AT_ONCE &&
+	return port->synced && port->notified < NOTICES_AT_ONCE &&
 	       buf_length(&port->out) <= OUT_FULL;
+}
+
+static void tell(struct share_port *port, uint8_t type, uint32_t channel, const void *payload,
+		 size_t length)
+{
+	put(port, type, channel, payload, length);
+	port->telling = true;
+}
+
+bool share_port_has_news(const struct share_port *port)
+{
+	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
+		if (port->shares[i] && share_has_news(port->shares[i]))
+			return true;
+	return port->telling && buf_length(&port->out) > 0;
 }
 
 int share_port_notify(struct share_port *port, uint64_t now_ms)
@@ -164,6 +179,7 @@ int share_port_notify(struct share_port *port, uint64_t now_ms)
 	bool waiting = false;
 	uint32_t length;
 
+	port->telling = port->telling && buf_length(&port->out) > 0;
 	if (now_ms - port->notified_ms >= NOTICES_EVERY_MS) {
 		port->notified_ms = now_ms;
 		port->notified = 0;
@@ -172,15 +188,15 @@ int share_port_notify(struct share_port *port, uint64_t now_ms)
 		struct buf *notices = port->shares[i] ? share_notices(port->shares[i]) : NULL;
 
 		if (notices && may_notify(port) && share_take_lost(port->shares[i]))
-			put(port, SHARE_DROP, i, NULL, 0);
+			tell(port, SHARE_DROP, i, NULL, 0);
 		while (notices && buf_length(notices) > 0 && may_notify(port)) {
 			/* The first field of a fuse_out_header. */
 			memcpy(&length, buf_data(notices), sizeof(length));
-			put(port, SHARE_NOTIFY, i, buf_data(notices), length);
+			tell(port, SHARE_NOTIFY, i, buf_data(notices), length);
 			buf_consume(notices, length);
 			port->notified++;
 		}
-		waiting = waiting || (notices && buf_length(notices) > 0);
+		waiting = waiting || (notices && share_has_news(port->shares[i]));
 	}
 	return waiting ? NOTICES_EVERY_MS : -1;
 }

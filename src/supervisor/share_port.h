@@ -25,7 +25,8 @@ struct share_port {
 	uint64_t notified_ms; /* start of the present measure of notices */
 	unsigned notified;    /* sent in it */
 	bool synced;	      /* the agent has answered our hello */
-	bool held;	      /* we asked it to be quiet, and are quiet ourselves */
+	bool telling;	      /* news are in `out`, unless that is empty */
+	bool held;	      /* we asked it to be quiet */
 	bool quiesced;	      /* it has said that nothing is outstanding */
 };
 
@@ -47,6 +48,8 @@ int share_port_feed(struct share_port *port, const void *bytes, size_t length, s
  * can keep up with, for it has no way to say stop. Returns in how many milliseconds there will be
  * more to send, -1: nothing waits. */
 int share_port_notify(struct share_port *port, uint64_t now_ms);
+/* Whether something is left to tell, or to be written of what was told. */
+bool share_port_has_news(const struct share_port *port);
 /* Goes on with requests that waited for output to drain. */
 int share_port_continue(struct share_port *port, struct err *err);
 

@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #ifdef __linux__
@@ -17,8 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
-
-#define FILES_WANTED 4096
 
 static int become_owner(int root, int orphans, struct err *err)
 {
@@ -49,12 +46,6 @@ static int drop_capabilities(struct err *err)
 
 int share_rights_drop(int root, int orphans, struct err *err)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FILES_WANTED) {
-		limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
 	if (geteuid() == 0 && become_owner(root, orphans, err) < 0)
 		return -1;
 	return drop_capabilities(err);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/number.h"
+#include "supervisor/share_limits.h"
 #include "supervisor/share_port.h"
 #include "supervisor/share_rights.h"
 #include "supervisor/share_state.h"
@@ -38,8 +39,9 @@ struct server {
 	int control;
 	struct share_config shares[SHARE_PORT_SHARES_MAX];
 	bool used[SHARE_PORT_SHARES_MAX];
-	int boot;  /* number of the share that lies in the data directory, or -1 */
-	int first; /* number of the first share: whose owner we become */
+	size_t count; /* of those used */
+	int boot;     /* number of the share that lies in the data directory, or -1 */
+	int first;    /* number of the first share: whose owner we become */
 	uint64_t nonce;
 	struct share *opened[SHARE_PORT_SHARES_MAX]; /* by number */
 	struct share_port link;
@@ -85,6 +87,7 @@ static int parse_share(struct server *server, const char *text, struct err *err)
 			return err_set(err, ERR_USAGE, "share option %s is not known", at);
 	}
 	server->used[number] = true;
+	server->count++;
 	if (server->first < 0)
 		server->first = (int)number;
 	return 0;
@@ -176,6 +179,8 @@ static int read_port(struct server *server, struct err *err)
 /* What was changed is noted before anybody is told. */
 static int keep_state(struct server *server, struct err *err)
 {
+	if (share_state_untold(&server->state, share_port_has_news(&server->link), err) < 0)
+		return -1;
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (server->opened[i] &&
 		    share_state_keep(&server->state, server->opened[i], i, err) < 0)
@@ -185,7 +190,8 @@ static int keep_state(struct server *server, struct err *err)
 		if (share_state_heard(&server->state, server->nonce, err) < 0)
 			return -1;
 	}
-	if (share_state_grown(&server->state))
+	/* What is being written to the guest is in the journals only. */
+	if (share_state_grown(&server->state) && !server->link.telling)
 		return share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX,
 					   err);
 	return 0;
@@ -207,11 +213,20 @@ static int write_port(struct server *server, struct err *err)
 	return share_port_continue(&server->link, err);
 }
 
+/* The machine is being saved: what changes now is for the next server to find. */
+static bool is_at_rest(const struct server *server)
+{
+	return server->link.held && !server->quiescing;
+}
+
 static int tick(struct server *server)
 {
 	uint64_t now = now_ms();
 	int next = -1;
 	int more;
+
+	if (is_at_rest(server))
+		return -1;
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct share *share = server->opened[i];
@@ -250,7 +265,7 @@ static void read_control(struct server *server)
 
 static int check_quiesced(struct server *server, struct err *err)
 {
-	if (!server->quiescing || !server->link.quiesced)
+	if (!server->quiescing || !server->link.quiesced || share_port_has_news(&server->link))
 		return 0;
 	server->quiescing = false;
 	if (share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX, err) < 0)
@@ -261,10 +276,17 @@ static int check_quiesced(struct server *server, struct err *err)
 
 enum { POLL_PORT, POLL_CONTROL, POLL_WATCH };
 
+/* Nothing new while the guest comes to rest: it would have to be told before. Nor while it does not
+ * read: the journals would grow by what they hold for it. */
+static bool listens(const struct server *server, size_t number)
+{
+	return server->opened[number] && !server->link.held && share_port_wants(&server->link) > 0;
+}
+
 static void read_watches(struct server *server, const struct pollfd *fds)
 {
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
-		if (server->opened[i] && fds[i].revents)
+		if (fds[i].revents)
 			share_watch_read(server->opened[i]);
 }
 
@@ -281,7 +303,7 @@ static int serve(struct server *server, struct err *err)
 
 		for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 			fds[POLL_WATCH + i] = (struct pollfd){
-			    .fd = server->opened[i] ? share_watch_fd(server->opened[i]) : -1,
+			    .fd = listens(server, i) ? share_watch_fd(server->opened[i]) : -1,
 			    .events = POLLIN,
 			};
 
@@ -334,6 +356,7 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 		return -1;
 	if (random_first_id(&config.first_id, err) < 0)
 		return -1;
+	share_limits_set(&config, server->count);
 	config.root_name = name;
 	config.orphans = server->orphans;
 	config.hidden = server->hidden;
@@ -350,6 +373,8 @@ static int open_share(struct server *server, uint32_t number, struct err *err)
 	if (share_state_load(&server->state, share, number, &why) < 0)
 		(void)fprintf(stderr, "dxvm: share %u: %s; open files are lost\n", number,
 			      why.text);
+	if (!server->state.untold)
+		share_was_told(share);
 	return 0;
 }
 
@@ -367,6 +392,7 @@ static int start(struct server *server, struct err *err)
 {
 	struct err why = ERR_INIT;
 
+	share_limits_raise();
 	if (share_rights_drop(server->shares[server->first].root, server->orphans, err) < 0 ||
 	    file_set_nonblock(server->port, true, err) < 0)
 		return -1;
@@ -384,6 +410,7 @@ static int start(struct server *server, struct err *err)
 			return -1;
 	if (protect_roots(server, err) < 0)
 		return -1;
+	share_sweep_orphans(server->orphans, server->used, SHARE_PORT_SHARES_MAX);
 	share_port_init(&server->link, server->opened, server->nonce,
 			(uint64_t[]){server->state.heard, server->state.unsure});
 	return share_state_say(&server->state, server->nonce, err);

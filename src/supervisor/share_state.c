@@ -16,7 +16,7 @@
 #define SNAPSHOT_MAX ((size_t)1 << 30)
 
 struct header {
-	uint64_t magic, start, heard, unsure;
+	uint64_t magic, start, heard, unsure, untold;
 };
 
 struct block {
@@ -69,6 +69,7 @@ static int write_header(const struct share_state *state, struct err *err)
 	    .start = (uint64_t)state->start,
 	    .heard = state->heard,
 	    .unsure = state->unsure,
+	    .untold = state->untold,
 	};
 
 	return state->fd < 0 ? 0 : write_at(state->fd, &header, sizeof(header), 0, err);
@@ -122,6 +123,7 @@ int share_state_open(struct share_state *state, int fd, struct err *err)
 	state->end = st.st_size > state->start ? st.st_size : state->start;
 	state->heard = header.heard;
 	state->unsure = header.unsure;
+	state->untold = header.untold != 0;
 	return cut_tail(state, err);
 }
 
@@ -170,6 +172,14 @@ int share_state_heard(struct share_state *state, uint64_t nonce, struct err *err
 {
 	state->heard = nonce;
 	state->unsure = 0;
+	return write_header(state, err);
+}
+
+int share_state_untold(struct share_state *state, bool untold, struct err *err)
+{
+	if (untold == state->untold)
+		return 0;
+	state->untold = untold;
 	return write_header(state, err);
 }
 

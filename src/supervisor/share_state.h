@@ -23,6 +23,7 @@ struct share_state {
 	off_t compact_at;
 	uint64_t heard;	 /* nonce of the last server the agent has surely heard, or 0 */
 	uint64_t unsure; /* of one after it that it may have heard, or 0 */
+	bool untold;	 /* the journals may say that the guest was told what it was not */
 };
 
 /* Reads the header. An empty file is a new state. */
@@ -35,6 +36,10 @@ int share_state_load(struct share_state *state, struct share *share, uint32_t nu
 /* Notes the nonce we are about to say, and that it was heard. */
 int share_state_say(struct share_state *state, uint64_t nonce, struct err *err);
 int share_state_heard(struct share_state *state, uint64_t nonce, struct err *err);
+
+/* Notes, when it is another one, whether news are on their way to the guest; before the share that
+ * has them is kept. */
+int share_state_untold(struct share_state *state, bool untold, struct err *err);
 
 /* Keeps what the share has to say; before any answer of it leaves. */
 int share_state_keep(struct share_state *state, struct share *share, uint32_t number,

@@ -1,5 +1,7 @@
 """News from the host that could be missed: they come at the wrong moment, look like nothing, or are
 about what cannot be found just then."""
+import errno
+import mmap
 import os
 import signal
 import subprocess
@@ -9,7 +11,8 @@ import time
 
 import pytest
 
-from share_rig import HOST_ID, Rig, get, wait_for
+from share_rig import HOST_ID, Rig, get, put, wait_for
+from test_share_coherence import requests
 
 SPIN = """
 import os, sys
@@ -50,6 +53,130 @@ def test_a_change_is_seen_although_the_files_times_and_size_are_the_same(dxvm):
     finally:
         os.close(file)
         rig.stop()
+
+
+def test_a_listing_is_new_although_the_directorys_times_are_the_same(dxvm):
+    rig = Rig(dxvm, disk="ramfs")
+    same = 0
+    try:
+        for i in range(50):
+            (rig.host / f"a{i}").touch()
+            wait_for(lambda i=i: f"a{i}" in os.listdir(rig.guest), "the first")
+            told = rig.host.stat().st_mtime_ns
+            (rig.host / f"b{i}").touch()
+            same += rig.host.stat().st_mtime_ns == told
+            wait_for(lambda i=i: f"b{i}" in os.listdir(rig.guest), "the second", seconds=3)
+        assert same > 0
+    finally:
+        rig.stop()
+
+
+def test_what_the_host_writes_through_a_mapping_is_seen_when_it_closes_the_file(rig):
+    (rig.host / "f").write_bytes(b"0" * 4096)
+    for i in range(1, 6):
+        file = os.open(rig.host / "f", os.O_RDWR)
+        area = mmap.mmap(file, 4096)
+        os.close(file)
+        area[0:1] = b"x"  # the page is dirty: from now on the times do not change
+        assert len(get(rig.guest / "f")) == 4096
+        area[0:1] = b"%d" % i
+        area.close()
+        wait_for(lambda i=i: get(rig.guest / "f")[:1] == b"%d" % i, "what was written", seconds=3)
+
+
+def test_what_the_guest_closes_is_no_news_to_it(rig):
+    """The server closes a file that was written to when it was left alone, and so do others."""
+    def work():
+        for i in range(5):
+            put("f", b"%d" % i * 4096)
+            assert get("f")[:1] == b"%d" % i
+            yield
+            assert get("f")[:1] == b"%d" % i
+            yield
+    asked = []
+    for _ in rig.steps(work):
+        if len(asked) % 2 == 0:
+            time.sleep(0.3)  # longer than it is kept open
+        asked.append(requests(rig))
+    # Read once more it comes from the guest's own memory; when it was read last the kernel asks.
+    spent = [after - before for before, after in zip(asked[::2], asked[1::2])]
+    assert max(spent) <= 2, spent
+
+
+@pytest.mark.parametrize("how", ["quiesce", "quiesce, then", "kill"])
+def test_news_that_were_not_told_yet_are_told_by_the_next_server(rig, how):
+    """There are more than are told at once; or they come when the guest is being saved."""
+    many = [rig.host / "many" / f"{i}" for i in range(5000)]
+    (rig.host / "many").mkdir()
+    for path in many:
+        path.touch()
+    (rig.host / "a").write_text("old")
+
+    def work():
+        assert len(os.listdir("many")) == len(many) and len(list(os.scandir("many"))) == len(many)
+        for name in os.listdir("many"):
+            os.stat(f"many/{name}")
+        file = os.open("a", os.O_RDONLY)  # so that the guest's kernel keeps what it knows of it
+        assert os.read(file, 10) == b"old"
+        yield
+        wait_for(lambda: not os.path.exists("a"), "the end of the old name", seconds=5)
+        assert get("b") == b"newer"
+        os.close(file)
+        wait_for(lambda: not os.listdir("many"), "the end of the others", seconds=5)
+    for _ in rig.steps(work):
+        if how == "quiesce, then":
+            rig.quiesce()
+        for path in many:
+            path.unlink()
+        (rig.host / "a").write_text("newer")
+        (rig.host / "a").rename(rig.host / "b")
+        if how == "quiesce":
+            rig.quiesce()
+        elif how == "quiesce, then":
+            time.sleep(0.3)  # to be heard of, if it were to be
+        rig.kill_server()
+        rig.start_server()
+
+
+def test_a_path_that_was_used_while_no_server_knew_it_can_be_used_again(rig):
+    (rig.host / "f").write_text("1")
+
+    def work():
+        os.stat("f")
+        yield
+        for _ in range(4):
+            try:
+                assert get("f") == b"1"
+                return
+            except OSError as error:
+                assert error.errno == errno.ESTALE, error
+            time.sleep(1)  # as somebody who tries again
+        raise AssertionError("it stays stale")
+    for _ in rig.steps(work):
+        rig.kill_server()
+        os.ftruncate(rig.state, 0)
+        threading.Timer(0.3, rig.start_server).start()
+
+
+def test_a_disk_that_the_host_unmounts_below_the_project_is_gone(rig):
+    (rig.host / "disk").mkdir()
+    (rig.host / "disk/below").touch()
+    subprocess.run(["mount", "-t", "tmpfs", "dxvm-test", rig.host / "disk"], check=True)
+    try:
+        (rig.host / "disk/d").mkdir()
+        (rig.host / "disk/d/f").touch()
+        for _ in range(3):  # then it is cached
+            assert os.listdir(rig.guest / "disk/d") == ["f"] and os.listdir(rig.guest / "disk") == ["d"]
+    finally:
+        subprocess.run(["umount", "-l", rig.host / "disk"], check=True)
+
+    def listed():
+        try:
+            return os.listdir(rig.guest / "disk")
+        except OSError as error:
+            assert error.errno == errno.ESTALE, error
+            return None
+    wait_for(lambda: listed() == ["below"], "what was below", seconds=5)
 
 
 def test_a_file_that_lost_the_name_it_is_open_by_has_as_many_links_as_the_host_sees(rig):

@@ -178,6 +178,14 @@ def test_everything_that_was_made_belongs_to_the_user(rig):
 def test_a_full_host_disk_is_said_and_survived(dxvm):
     rig = Rig(dxvm, size="8m")
 
+    def fits():
+        try:
+            put("small", b"fits again")
+        except OSError as error:
+            assert error.errno == 28, error
+            return False
+        return True
+
     def fill():
         fd = os.open("full", os.O_WRONLY | os.O_CREAT, 0o644)
         with pytest.raises(OSError) as caught:
@@ -187,7 +195,7 @@ def test_a_full_host_disk_is_said_and_survived(dxvm):
         assert caught.value.errno == 28  # ENOSPC
         os.close(fd)
         os.unlink("full")
-        put("small", b"fits again")
+        wait_for(fits, "the room that it took", seconds=5)
     try:
         rig.run(fill)
         assert (rig.host / "small").read_text() == "fits again"

@@ -144,6 +144,18 @@ uint64_t share_rig_node(struct share_rig *rig, const char *path)
 	return node;
 }
 
+int share_rig_getattr(struct share_rig *rig, uint64_t node, struct fuse_attr_out *ret_out)
+{
+	int r;
+
+	share_rig_begin(rig, FUSE_GETATTR, node);
+	share_rig_add(rig, &(uint64_t[2]){0}, 16);
+	r = share_rig_ask(rig);
+	if (r == 0)
+		memcpy(ret_out, rig->answer, sizeof(*ret_out));
+	return r;
+}
+
 int share_rig_make(struct share_rig *rig, uint64_t parent, const char *name, uint32_t mode,
 		   uint64_t *ret_node)
 {

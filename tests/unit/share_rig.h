@@ -35,6 +35,7 @@ int share_rig_ask(struct share_rig *rig);
 
 int share_rig_lookup(struct share_rig *rig, uint64_t parent, const char *name,
 		     struct fuse_entry_out *ret_entry);
+int share_rig_getattr(struct share_rig *rig, uint64_t node, struct fuse_attr_out *ret_out);
 /* Walks "a/b/c" from the root; 0 when there is no such thing. */
 uint64_t share_rig_node(struct share_rig *rig, const char *path);
 int share_rig_make(struct share_rig *rig, uint64_t parent, const char *name, uint32_t mode,

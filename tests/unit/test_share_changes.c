@@ -9,18 +9,6 @@
 #define DIR_MODE  (S_IFDIR | 0755)
 #define FILE_MODE (S_IFREG | 0644)
 
-static int getattr(struct share_rig *rig, uint64_t node, struct fuse_attr_out *ret_out)
-{
-	int r;
-
-	share_rig_begin(rig, FUSE_GETATTR, node);
-	share_rig_add(rig, &(uint64_t[2]){0}, 16);
-	r = share_rig_ask(rig);
-	if (r == 0)
-		memcpy(ret_out, rig->answer, sizeof(*ret_out));
-	return r;
-}
-
 static uint64_t along(struct share_rig *rig, struct fuse_attr_out *ret_out)
 {
 	auto_buf struct buf bytes;
@@ -61,7 +49,7 @@ static void a_change_brings_its_directorys_attributes_along(void)
 		else
 			CHECK_INT(share_rig_rename(&rig, d, "g", d, "h", 0), 0);
 		CHECK_INT(along(&rig, &told), d);
-		CHECK_INT(getattr(&rig, d, &asked), 0);
+		CHECK_INT(share_rig_getattr(&rig, d, &asked), 0);
 		CHECK(memcmp(&told, &asked, sizeof(told)) == 0);
 		CHECK_INT(along(&rig, &told), 0);
 	}
@@ -221,7 +209,7 @@ static void what_nobody_watches_is_believed_for_a_second(void)
 		CHECK_INT(share_rig_lookup(&rig, d, "f", &entry), 0);
 		CHECK_INT(entry.entry_valid, seconds);
 		CHECK_INT(entry.attr_valid, seconds);
-		CHECK_INT(getattr(&rig, d, &attr), 0);
+		CHECK_INT(share_rig_getattr(&rig, d, &attr), 0);
 		CHECK_INT(attr.attr_valid, seconds);
 		/* A file changes through its other name, which may be in no watched directory. */
 		CHECK_INT(share_rig_lookup(&rig, d, "one", &entry), 0);
@@ -299,10 +287,34 @@ static void what_another_server_appended_before_it_died_is_not_appended_again(vo
 	CHECK(content_is(&rig, f, "one two three four five"));
 }
 
+/* Else it would pass for what the guest wrote itself. */
+static void what_the_host_wrote_before_the_guest_writes_is_news(void)
+{
+	auto_share_rig struct share_rig rig;
+	struct fuse_notify_inval_inode_out told;
+	char bytes[256];
+
+	share_rig_init(&rig);
+	share_rig_host_put(&rig, "f", "one");
+	uint64_t f = share_rig_node(&rig, "f");
+	CHECK_INT(share_rig_read(&rig, f, 0, bytes), 3);
+	CHECK_INT(share_rig_write(&rig, f, 0, "t"), 0);
+	CHECK_INT(buf_length(share_notices(rig.share)), 0);
+	share_rig_host_put(&rig, "f", "three");
+	CHECK_INT(share_rig_write(&rig, f, 0, "T"), 0);
+	CHECK_INT(buf_length(share_notices(rig.share)),
+		  sizeof(struct fuse_out_header) + sizeof(told));
+	memcpy(&told, buf_data(share_notices(rig.share)) + sizeof(struct fuse_out_header),
+	       sizeof(told));
+	CHECK_INT(told.ino, f);
+	CHECK_INT(told.off, 0);
+}
+
 TEST_MAIN(TEST(a_change_brings_its_directorys_attributes_along),
 	  TEST(only_the_first_look_into_an_empty_directory_says_so),
 	  TEST(what_the_host_moved_is_told_to_be_gone_from_where_it_was),
 	  TEST(what_the_host_makes_of_the_projects_devbox_is_no_place_for_a_node),
 	  TEST(what_nobody_watches_is_believed_for_a_second),
+	  TEST(what_the_host_wrote_before_the_guest_writes_is_news),
 	  TEST(what_is_appended_goes_to_the_files_real_end),
 	  TEST(what_another_server_appended_before_it_died_is_not_appended_again))

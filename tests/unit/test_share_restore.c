@@ -176,6 +176,119 @@ static void what_was_done_but_not_noted_is_no_error_the_second_time(void)
 	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "to"), -ENOENT);
 }
 
+static void a_rename_by_another_name_is_known_to_be_done(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+	struct fuse_rename2_in in = {.newdir = FUSE_ROOT_ID};
+
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	share_rig_host_put(&rig, "a", "1");
+	CHECK_INT(linkat(rig.config.root, "a", rig.config.root, "b", 0), 0);
+	uint64_t a = share_rig_node(&rig, "a");
+	CHECK_INT(share_rig_node(&rig, "b"), a); /* where it is known to be now */
+	keep(&rig, &memory);
+	share_rig_begin(&rig, FUSE_RENAME2, FUSE_ROOT_ID);
+	share_rig_add(&rig, &in, sizeof(in));
+	share_rig_add_name(&rig, "a");
+	share_rig_add_name(&rig, "c");
+	CHECK_INT(share_rig_ask(&rig), 0);
+	CHECK_INT(go_on(&rig, &memory), 0);
+	CHECK_INT(ask_again(&rig), 0);
+	CHECK(share_rig_host_has(&rig, "c"));
+	rig.again = false;
+	CHECK_INT(share_rig_node(&rig, "c"), a);
+}
+
+static void what_the_host_made_since_is_not_removed_the_second_time(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	share_rig_host_put(&rig, "f", "1");
+	share_rig_host_mkdir(&rig, "d");
+	CHECK(share_rig_node(&rig, "f") != 0);
+	CHECK(share_rig_node(&rig, "d") != 0);
+	keep(&rig, &memory);
+	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "f"), 0);
+	CHECK_INT(share_rig_remove(&rig, FUSE_RMDIR, FUSE_ROOT_ID, "d"), 0);
+	share_rig_host_put(&rig, "f", "2");
+	share_rig_host_mkdir(&rig, "d");
+	CHECK_INT(go_on(&rig, &memory), 0);
+	rig.again = true;
+	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "f"), 0);
+	CHECK_INT(share_rig_remove(&rig, FUSE_RMDIR, FUSE_ROOT_ID, "d"), 0);
+	CHECK(share_rig_host_has(&rig, "f"));
+	CHECK(share_rig_host_has(&rig, "d"));
+}
+
+/* Of what was not there no node is left that anybody would tell of. */
+static void that_nothing_was_there_is_not_said_again(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+	struct fuse_entry_out entry;
+
+	share_rig_init(&rig);
+	rig.config.watch = true; /* else it is an error, which the guest does not keep */
+	share_rig_restart(&rig);
+	buf_init(&memory, 1 << 20);
+	share_rig_begin(&rig, FUSE_LOOKUP, FUSE_ROOT_ID);
+	share_rig_add_name(&rig, "f");
+	CHECK_INT(share_rig_ask(&rig), 0);
+	keep(&rig, &memory);
+	share_rig_host_put(&rig, "f", "");
+	CHECK_INT(go_on(&rig, &memory), 0);
+	CHECK_INT(ask_again(&rig), 0);
+	memcpy(&entry, rig.answer, sizeof(entry));
+	CHECK(entry.nodeid != 0);
+}
+
+static void a_listing_that_is_sent_again_counts_no_lookups_twice(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+	char bytes[256];
+
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	share_rig_host_put(&rig, "f", "1");
+	uint64_t f = share_rig_node(&rig, "f");
+	CHECK(share_rig_lists(&rig, FUSE_ROOT_ID, "f", true));
+	keep(&rig, &memory);
+	CHECK_INT(go_on(&rig, &memory), 0);
+	rig.again = true;
+	CHECK(share_rig_lists(&rig, FUSE_ROOT_ID, "f", true));
+	share_rig_forget(&rig, f, 2);
+	CHECK_INT(share_rig_read(&rig, f, 0, bytes), -ESTALE);
+}
+
+static void a_directory_that_only_a_later_node_needs_is_kept(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+	char bytes[256] = {0};
+
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	share_rig_host_mkdir(&rig, "p");
+	share_rig_host_put(&rig, "p/c", "c");
+	share_rig_host_put(&rig, "p/d", "d");
+	CHECK(share_rig_node(&rig, "p/c") != 0);
+	uint64_t p = share_rig_node(&rig, "p");
+	CHECK_INT(share_rig_rename(&rig, p, "c", FUSE_ROOT_ID, "c", 0), 0);
+	keep(&rig, &memory);
+	uint64_t d = share_rig_node(&rig, "p/d");
+	share_rig_forget(&rig, p, 3);
+	keep(&rig, &memory);
+	CHECK_INT(go_on(&rig, &memory), 0);
+	CHECK_INT(share_rig_read(&rig, d, 0, bytes), 1);
+	CHECK_STR(bytes, "d");
+}
+
 /* As it would have been written when the file systems had other device numbers. */
 static void renumber(struct buf *memory, uint64_t root_dev, uint64_t dev)
 {
@@ -279,6 +392,11 @@ TEST_MAIN(TEST(ids_places_and_orphans_outlive_the_process),
 	  TEST(a_snapshot_says_what_the_journal_said), TEST(lookups_are_counted_across_processes),
 	  TEST(an_answer_that_was_noted_is_given_again),
 	  TEST(what_was_done_but_not_noted_is_no_error_the_second_time),
+	  TEST(a_rename_by_another_name_is_known_to_be_done),
+	  TEST(what_the_host_made_since_is_not_removed_the_second_time),
+	  TEST(that_nothing_was_there_is_not_said_again),
+	  TEST(a_listing_that_is_sent_again_counts_no_lookups_twice),
+	  TEST(a_directory_that_only_a_later_node_needs_is_kept),
 	  TEST(device_numbers_may_change_between_two_processes),
 	  TEST(a_memory_cut_anywhere_is_a_state_of_the_past_or_refused),
 	  TEST(a_memory_with_any_byte_changed_does_no_harm))
