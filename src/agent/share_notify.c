@@ -204,7 +204,8 @@ static struct notification *take(struct share_notify *notify)
 		list_remove(&taken->link);
 		notify->count--;
 		/* Somebody has to look after the others. */
-		if (!list_empty(&notify->waiting) || !list_empty(&notify->later))
+		if (!list_empty(&notify->waiting) || !list_empty(&notify->later) ||
+		    notify->drops > 0)
 			(void)pthread_cond_signal(&notify->due);
 	}
 	return taken;

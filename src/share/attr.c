@@ -109,14 +109,32 @@ static bool is_young(const struct os_stat *stat)
 	return seconds * SECOND_NS + now.tv_nsec - stat->ctime.tv_nsec < TICK_NS;
 }
 
+bool attr_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* A directory as the guest's own change left it, although asked for again: by another of its programs,
+ * before the news of that change came. */
+static bool is_own_still(const struct node *node, const struct os_stat *stat)
+{
+	const struct node_seen *seen = &node->seen;
+
+	return S_ISDIR(stat->mode) && !seen->young && seen->size == stat->size &&
+	       attr_same_time(&seen->mtime, &stat->mtime) &&
+	       attr_same_time(&seen->ctime, &stat->ctime);
+}
+
 void attr_note_seen(struct node *node, const struct os_stat *stat)
 {
+	bool own = is_own_still(node, stat);
+
 	node->seen = (struct node_seen){
 	    .size = stat->size,
 	    .mtime = stat->mtime,
 	    .ctime = stat->ctime,
 	    .mode = stat->mode & 07777,
-	    .young = is_young(stat),
+	    .young = !own && is_young(stat),
 	};
 }
 

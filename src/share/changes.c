@@ -27,6 +27,7 @@
 
 #define WATCH_BUCKETS 16384u /* power of two */
 #define STEP_NODES    256
+#define CLOSE_NEWS_MS 1000u /* longer the news of what we closed is not on its way */
 #define NOTICE_INODE  (sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_inode_out))
 
 void changes_init(struct share *share, bool watch)
@@ -181,19 +182,14 @@ static void tell_entry(struct share *share, const struct node *parent, const cha
 		put(share, FUSE_NOTIFY_INVAL_ENTRY, &out, sizeof(out), name, strlen(name) + 1);
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 static void look_at(struct share *share, struct node *node, const struct os_stat *stat,
 		    bool written)
 {
 	bool content = (written && node->seen.young) || node->seen.size != stat->size ||
-		       !same_time(&node->seen.mtime, &stat->mtime);
+		       !attr_same_time(&node->seen.mtime, &stat->mtime);
 
 	if (!content && node->seen.mode == (stat->mode & 07777) &&
-	    same_time(&node->seen.ctime, &stat->ctime))
+	    attr_same_time(&node->seen.ctime, &stat->ctime))
 		return;
 	/* Else what is looked at anew would be no news. */
 	if (buf_room(&share->notices) < NOTICE_INODE) {
@@ -209,7 +205,7 @@ void changes_before_own(struct share *share, struct node *node, int fd)
 	struct os_stat stat;
 
 	if (os_stat_at(fd, "", &stat) == 0 &&
-	    (node->seen.size != stat.size || !same_time(&node->seen.mtime, &stat.mtime)))
+	    (node->seen.size != stat.size || !attr_same_time(&node->seen.mtime, &stat.mtime)))
 		look_at(share, node, &stat, false);
 }
 
@@ -304,7 +300,7 @@ static void content_event(struct share *share, int dir_fd, const char *name, enu
 	if (kind != WATCH_CLOSED)
 		return;
 	/* What was written through a mapping may have left the times that the guest was told. */
-	if (!node->fd_closed)
+	if (!node->fd_closed || share->now_ms - node->fd_used_ms > CLOSE_NEWS_MS)
 		tell_inode(share, node, true);
 	node->fd_closed = false;
 }

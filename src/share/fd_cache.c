@@ -11,7 +11,10 @@ void fd_cache_drop(struct share *share, struct node *node)
 		return;
 	(void)close(node->fd);
 	node->fd = -1;
-	node->fd_closed |= node->fd_writable;
+	if (node->fd_writable) {
+		node->fd_closed = true;
+		node->fd_used_ms = share->now_ms;
+	}
 	node->fd_writable = false;
 	if (node->fd_pinned) {
 		node->fd_pinned = false;

@@ -33,6 +33,7 @@ struct share {
 	size_t open_count;
 	size_t pinned_count;
 	uint64_t now_ms;
+	bool remembers; /* what an earlier server knew */
 	struct replies replies;
 	struct list changed; /* nodes whose state is not in the journal yet */
 	struct buf journal;
@@ -98,6 +99,7 @@ void attr_fill(const struct share *share, const struct node *node, const struct 
 /* For a node of which only the memory is left. */
 void attr_fill_gone(const struct share *share, const struct node *node, struct fuse_attr *ret_attr);
 void attr_fill_devbox(const struct share *share, struct fuse_attr *ret_attr);
+bool attr_same_time(const struct timespec *a, const struct timespec *b);
 void attr_note_seen(struct node *node, const struct os_stat *stat);
 /* The host's mode for one the guest asks for. */
 mode_t attr_host_mode(uint32_t mode);

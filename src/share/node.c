@@ -91,6 +91,15 @@ struct node *node_by_key(const struct node_table *table, const struct node_key *
 	return node;
 }
 
+bool node_is_held(const struct node_table *table, const struct node_key *key)
+{
+	const struct node *node = table->by_key[key_slot(table, key)];
+
+	while (node && !(node_key_equal(&node->key, key) && node->lookups > 0))
+		node = node->next_by_key;
+	return node != NULL;
+}
+
 static size_t place_slot(const struct node_table *table, const struct node *parent,
 			 const char *name)
 {

@@ -63,7 +63,7 @@ struct node {
 	bool fd_writable;
 	bool fd_pinned; /* the only way to the content of an unlinked file; never closed early */
 	bool fd_closed; /* a writable one, by us: the news of that is on its way */
-	uint64_t fd_used_ms;
+	uint64_t fd_used_ms; /* or closed */
 };
 
 struct node_table {
@@ -91,6 +91,8 @@ bool node_key_equal(const struct node_key *a, const struct node_key *b);
 struct node *node_by_id(const struct node_table *table, uint64_t id);
 /* Not one that is gone without a descriptor: its inode number may belong to another file by now. */
 struct node *node_by_key(const struct node_table *table, const struct node_key *key);
+/* One of this identity that the guest holds, be it gone. */
+bool node_is_held(const struct node_table *table, const struct node_key *key);
 
 /* The node last seen at this place. */
 struct node *node_by_place(const struct node_table *table, const struct node *parent,

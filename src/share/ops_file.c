@@ -160,6 +160,7 @@ int op_fallocate(struct call *call)
 	fd = fd_cache_get(call->share, call->node, true);
 	if (fd < 0)
 		return fd;
+	changes_before_own(call->share, call->node, fd);
 	r = os_fallocate(fd, in.mode, (off_t)in.offset, (off_t)in.length);
 	changes_own(call->share, call->node, fd);
 	return r;
@@ -213,9 +214,11 @@ int op_copy_file_range(struct call *call)
 	to_fd = from_fd < 0 ? from_fd : fd_cache_get(call->share, to, true);
 	if (to_fd < 0)
 		return to_fd;
-	/* Where there are no more descriptors, opening the second closed the first. */
+	/* Where there are no more descriptors, opening the second closed the first: the guest's kernel
+	 * reads and writes then. */
 	if (call->node->fd < 0)
-		return -EMFILE;
+		return -EOPNOTSUPP;
+	changes_before_own(call->share, to, to_fd);
 	n = os_copy_range(from_fd, (off_t)in.off_in, to_fd, (off_t)in.off_out, (size_t)in.len);
 	if (n < 0)
 		return (int)n == -EXDEV ? -EOPNOTSUPP : (int)n;

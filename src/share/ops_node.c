@@ -310,6 +310,7 @@ static int set_size(struct share *share, struct node *node, uint64_t size)
 	fd = fd_cache_get(share, node, true);
 	if (fd < 0)
 		return fd;
+	changes_before_own(share, node, fd);
 	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 }
 

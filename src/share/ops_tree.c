@@ -164,8 +164,8 @@ int op_link(struct call *call)
 		return -EPERM;
 	/* A name that we do not know, but the guest does, is found when it looks again. */
 	if (node->place != NODE_IN_TREE)
-		return locate_stat(call->share, node, &stat) == 0 && stat.nlink > 0 ? -ESTALE
-										    : -ENOENT;
+		return locate_stat(call->share, node, &stat) == 0 && stat.nlink == 0 ? -ENOENT
+										     : -ESTALE;
 	r = locate_object(call->share, node, &from, &stat);
 	if (r != 0)
 		return r;
@@ -191,9 +191,8 @@ static int removed_before(struct call *call, const char *name)
 static bool is_unknown(struct call *call, const struct os_stat *stat)
 {
 	struct node_key key = node_key_of(stat);
-	struct node *node = node_by_key(&call->share->nodes, &key);
 
-	return !node || node->lookups == 0;
+	return call->share->remembers && !node_is_held(&call->share->nodes, &key);
 }
 
 /* What the request wants removed, if it may be: its directory, its name there and what it is. */

@@ -15,6 +15,10 @@
 
 #include <string.h>
 
+#define NOTICE_MAX                                                                                 \
+	(sizeof(struct fuse_out_header) + sizeof(struct fuse_notify_inval_entry_out) +             \
+	 NODE_NAME_MAX + 1)
+
 struct reader {
 	const uint8_t *at;
 	size_t left;
@@ -144,13 +148,17 @@ static int read_notice(struct share *share, const uint8_t *body, size_t length, 
 		share->lost = true;
 		return 0;
 	}
-	if (length < sizeof(out))
+	if (length < sizeof(out) || length > NOTICE_MAX)
 		return bad(err, "a notice's length");
 	memcpy(&out, body, sizeof(out));
-	if (out.len != length)
+	if (out.len != length || out.unique != 0)
 		return bad(err, "a notice");
-	if (buf_append(&share->notices, body, length) < 0)
-		share->lost = true; /* there are more than ever wait */
+	/* More than ever wait: the first ones were told most surely. */
+	while (buf_append(&share->notices, body, length) < 0) {
+		memcpy(&out, buf_data(&share->notices), sizeof(out));
+		buf_consume(&share->notices, out.len);
+		share->lost = true;
+	}
 	return 0;
 }
 
@@ -293,6 +301,7 @@ int share_load(struct share *share, const void *bytes, size_t length, struct err
 	node_table_sweep(&share->nodes);
 	if (r == 0) {
 		look_for_devices(share, reader, root_dev);
+		share->remembers = length > 0;
 	} else {
 		share_forget_all(share);
 		share_was_told(share);

@@ -164,9 +164,15 @@ static void tell(struct share_port *port, uint8_t type, uint32_t channel, const 
 {
 	put(port, type, channel, payload, length);
 	port->telling = true;
+	port->unheard = port->unheard || port->held;
 }
 
 bool share_port_has_news(const struct share_port *port)
+{
+	return share_port_is_telling(port) || (port->held && (port->unheard || !port->quiesced));
+}
+
+bool share_port_is_telling(const struct share_port *port)
 {
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (port->shares[i] && share_has_news(port->shares[i]))
@@ -231,6 +237,7 @@ void share_port_quiesce(struct share_port *port)
 {
 	port->held = true;
 	port->quiesced = false;
+	port->unheard = false;
 	put(port, SHARE_QUIESCE, 0, NULL, 0);
 }
 

@@ -27,7 +27,8 @@ struct share_port {
 	bool synced;	      /* the agent has answered our hello */
 	bool telling;	      /* news are in `out`, unless that is empty */
 	bool held;	      /* we asked it to be quiet */
-	bool quiesced;	      /* it has said that nothing is outstanding */
+	bool quiesced;	      /* it has said that nothing is outstanding, */
+	bool unheard;	      /* and may not have read what it was told since it was asked */
 };
 
 /* A nonce from random bits. */
@@ -49,6 +50,8 @@ int share_port_feed(struct share_port *port, const void *bytes, size_t length, s
  * more to send, -1: nothing waits. */
 int share_port_notify(struct share_port *port, uint64_t now_ms);
 /* Whether something is left to tell, or to be written of what was told. */
+bool share_port_is_telling(const struct share_port *port);
+/* The same, or the agent was asked to be quiet and has not said it behind all of that. */
 bool share_port_has_news(const struct share_port *port);
 /* Goes on with requests that waited for output to drain. */
 int share_port_continue(struct share_port *port, struct err *err);

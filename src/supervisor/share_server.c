@@ -27,6 +27,7 @@
 #include <time.h>
 
 #define READ_SIZE      ((size_t)256 << 10)
+#define TELL_LIMIT_MS  1000 /* before a suspend; then the next server does it */
 #define FIRST_ID_BITS  40
 #define FIRST_ID_APART 20
 
@@ -46,8 +47,10 @@ struct server {
 	struct share *opened[SHARE_PORT_SHARES_MAX]; /* by number */
 	struct share_port link;
 	struct share_state state;
-	bool heard;	/* the agent has answered our hello, and that is noted */
-	bool quiescing; /* the supervisor waits for it */
+	bool heard;	   /* the agent has answered our hello, and that is noted */
+	bool quiescing;	   /* the supervisor waits for it, */
+	uint64_t asked_ms; /* since then */
+	bool quiet;	   /* nothing of the guest is outstanding any more */
 };
 
 static int parse_fd(const char *text, int *ret_fd, struct err *err)
@@ -191,7 +194,7 @@ static int keep_state(struct server *server, struct err *err)
 			return -1;
 	}
 	/* What is being written to the guest is in the journals only. */
-	if (share_state_grown(&server->state) && !server->link.telling)
+	if (share_state_grown(&server->state) && !share_port_is_telling(&server->link))
 		return share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX,
 					   err);
 	return 0;
@@ -219,25 +222,35 @@ static bool is_at_rest(const struct server *server)
 	return server->link.held && !server->quiescing;
 }
 
+/* Either may be -1: never. */
+static int sooner(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* How long there is for telling before a suspend. */
+static int time_to_tell(const struct server *server, uint64_t now)
+{
+	uint64_t end = server->asked_ms + TELL_LIMIT_MS;
+
+	return server->quiescing && now < end ? (int)(end - now) : -1;
+}
+
 static int tick(struct server *server)
 {
 	uint64_t now = now_ms();
 	int next = -1;
-	int more;
 
 	if (is_at_rest(server))
 		return -1;
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct share *share = server->opened[i];
-		int wait = share ? share_tick(share, now) : -1;
-
-		if (wait >= 0 && (next < 0 || wait < next))
-			next = wait;
+		next = sooner(next, share ? share_tick(share, now) : -1);
 	}
 	/* Last: it takes what the others just found. */
-	more = share_port_notify(&server->link, now);
-	return more >= 0 && (next < 0 || more < next) ? more : next;
+	next = sooner(next, share_port_notify(&server->link, now));
+	return sooner(next, time_to_tell(server, now));
 }
 
 static void answer_control(struct server *server, char what)
@@ -255,6 +268,8 @@ static void read_control(struct server *server)
 		server->control = -1;
 	} else if (what == SHARE_CONTROL_QUIESCE) {
 		server->quiescing = true;
+		server->asked_ms = now_ms();
+		server->quiet = false;
 		share_port_quiesce(&server->link);
 	} else if (what == SHARE_CONTROL_RESUME) {
 		server->quiescing = false;
@@ -265,10 +280,22 @@ static void read_control(struct server *server)
 
 static int check_quiesced(struct server *server, struct err *err)
 {
-	if (!server->quiescing || !server->link.quiesced || share_port_has_news(&server->link))
+	bool late = now_ms() - server->asked_ms >= TELL_LIMIT_MS;
+
+	server->quiet = server->quiet || server->link.quiesced;
+	if (!server->quiescing || !(late ? server->quiet : server->link.quiesced))
 		return 0;
+	if (!late && share_port_is_telling(&server->link))
+		return 0;
+	/* It has read what it was told before it was asked, and says so of the rest when asked again. */
+	if (!late && server->link.unheard) {
+		share_port_quiesce(&server->link);
+		return 0;
+	}
 	server->quiescing = false;
-	if (share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX, err) < 0)
+	/* What was not told is in the journals only. */
+	if (!share_port_has_news(&server->link) &&
+	    share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX, err) < 0)
 		return -1;
 	answer_control(server, SHARE_CONTROL_QUIESCE);
 	return 0;

@@ -33,8 +33,8 @@ enum share_type {
 	SHARE_REQUEST = 35,	 /* guest to host: a FUSE request, fuse_in_header first */
 	SHARE_REPLY = 36,	 /* host to guest: a FUSE reply, fuse_out_header first */
 	SHARE_NOTIFY = 37,	 /* host to guest: a FUSE notification (unique 0) */
-	SHARE_QUIESCE = 38,	 /* host to guest: forward no new requests */
-	SHARE_QUIESCED = 39,	 /* guest to host: none is outstanding */
+	SHARE_QUIESCE = 38,	 /* host to guest: forward no new requests; may be repeated */
+	SHARE_QUIESCED = 39,	 /* guest to host, once for each: none is outstanding */
 	SHARE_RESUME = 40,	 /* host to guest: go on */
 	/* Host to guest: u64 node, fuse_attr_out: a directory that the request changed whose reply
 	 * is the next frame. The kernel asks for it before it works in it again. */

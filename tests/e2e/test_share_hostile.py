@@ -14,7 +14,7 @@ import pytest
 from projects import SANITIZED
 from share_rig import HOST_ID, SHARE, Rig
 
-SERVER_HELLO, AGENT_HELLO, REQUEST, REPLY = 33, 34, 35, 36
+SERVER_HELLO, AGENT_HELLO, REQUEST, REPLY, NOTIFY, QUIESCE, QUIESCED = 33, 34, 35, 36, 37, 38, 39
 ROOT = 1
 LOOKUP, FORGET, GETATTR, SETATTR, READLINK, SYMLINK, MKNOD, MKDIR, UNLINK, RMDIR = 1, 2, 3, 4, 5, 6, 8, \
     9, 10, 11
@@ -61,13 +61,25 @@ class Taken(Rig):
         error, _ = self.ask(INIT, 0, struct.pack("<IIII", 7, 36, 1 << 17, 0xffffffff))
         assert error == 0
 
-    def send(self, kind, payload, length=None, channel=SHARE):
-        header = bytes([kind, 0, 0, 0]) + struct.pack(">II", channel, len(payload) if length is None
-                                                       else length)
+    def header(self, kind, length, channel):
+        header = bytes([kind, 0, 0, 0]) + struct.pack(">II", channel, length)
         check = 0xa5
         for byte in header:
             check ^= byte
-        self.port.sendall(header[:2] + bytes([check]) + header[3:] + payload)
+        return header[:2] + bytes([check]) + header[3:]
+
+    def send(self, kind, payload, length=None, channel=SHARE):
+        length = len(payload) if length is None else length
+        self.port.sendall(self.header(kind, length, channel) + payload)
+
+    def meet_next_server(self):
+        """Whatever the last one left on the way is thrown away."""
+        hello, data = self.header(SERVER_HELLO, 8, 0), b""
+        while data.count(hello) < 2:  # the last one's again, and its own
+            data += self.port.recv(1 << 20)
+        nonce = data[data.rindex(hello) + len(hello):][:8]
+        self.received = b""
+        self.send(AGENT_HELLO, nonce, channel=0)
 
     def frame(self):
         """The next frame of the server's; EOFError when it is gone."""
@@ -286,6 +298,38 @@ def test_a_guest_that_reads_no_answers_stops_only_itself(rig):
             sent += 1
     assert rig.server.poll() is None
     assert rig.resident() < MEMORY_MAX
+
+
+def test_news_that_a_guest_did_not_read_before_it_was_saved_are_told_by_the_next_server(rig):
+    """It says that it is quiet, and reads no more: what it was told since then is told again."""
+    top = rig.node(ROOT, b"d")
+    files = [rig.host / "d" / f"{i}" for i in range(2000)]
+    for file in files:
+        file.touch()
+    nodes = {rig.node(top, b"%d" % i) for i in range(len(files))}
+    heard = set()
+
+    def hear():
+        kind, payload = rig.frame()
+        if kind == NOTIFY:
+            heard.add(int.from_bytes(payload[16:24], "little"))
+        return kind
+    for file in files:
+        os.utime(file)
+    rig.control.send(b"q")
+    while hear() != QUIESCE:
+        pass
+    rig.send(QUIESCED, b"", channel=0)
+    rig.control.settimeout(10)
+    assert rig.control.recv(1) == b"q"
+    assert not nodes <= heard
+    rig.kill_server()
+    rig.start_server()
+    rig.meet_next_server()
+    while not nodes <= heard:
+        hear()
+    for file in files:
+        file.unlink()
 
 
 def test_many_nodes_cost_bounded_memory(rig):

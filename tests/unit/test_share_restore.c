@@ -247,6 +247,64 @@ static void that_nothing_was_there_is_not_said_again(void)
 	CHECK(entry.nodeid != 0);
 }
 
+static void a_repeated_unlink_removes_what_the_guest_knows(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+
+	/* By another name: of the first one nothing is left, as there is no place for orphans. */
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	(void)close(rig.config.orphans);
+	rig.config.orphans = -1;
+	share_rig_restart(&rig);
+	share_rig_host_put(&rig, "a", "1");
+	CHECK_INT(linkat(rig.config.root, "a", rig.config.root, "b", 0), 0);
+	CHECK(share_rig_node(&rig, "a") != 0);
+	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "a"), 0);
+	keep(&rig, &memory);
+	CHECK_INT(go_on(&rig, &memory), 0);
+	rig.again = true;
+	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "b"), 0);
+	CHECK(!share_rig_host_has(&rig, "b"));
+	/* Without memory nobody can say what was done before. */
+	share_rig_host_put(&rig, "c", "1");
+	share_rig_restart(&rig);
+	CHECK_INT(share_rig_remove(&rig, FUSE_UNLINK, FUSE_ROOT_ID, "c"), 0);
+	CHECK(!share_rig_host_has(&rig, "c"));
+}
+
+static void what_was_to_be_told_is_told_by_the_next_server(void)
+{
+	auto_share_rig struct share_rig rig;
+	auto_buf struct buf memory;
+	auto_buf struct buf notices;
+	auto_buf struct buf snapshot;
+
+	share_rig_init(&rig);
+	buf_init(&memory, 1 << 20);
+	buf_init(&notices, 1 << 20);
+	buf_init(&snapshot, 1 << 20);
+	share_rig_host_put(&rig, "f", "one");
+	uint64_t f = share_rig_node(&rig, "f");
+	keep(&rig, &memory);
+	share_rig_host_put(&rig, "f", "three");
+	CHECK_INT(share_rig_write(&rig, f, 0, "T"), 0); /* finds that out */
+	CHECK(share_has_news(rig.share));
+	(void)buf_append(&notices, buf_data(share_notices(rig.share)),
+			 buf_length(share_notices(rig.share)));
+	CHECK_INT(share_snapshot(rig.share, &snapshot), 0);
+	keep(&rig, &memory);
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(go_on(&rig, i == 0 ? &memory : &snapshot), 0);
+		CHECK_INT(buf_length(share_notices(rig.share)), buf_length(&notices));
+		CHECK(memcmp(buf_data(share_notices(rig.share)), buf_data(&notices),
+			     buf_length(&notices)) == 0);
+	}
+	share_was_told(rig.share);
+	CHECK(!share_has_news(rig.share));
+}
+
 static void a_listing_that_is_sent_again_counts_no_lookups_twice(void)
 {
 	auto_share_rig struct share_rig rig;
@@ -395,6 +453,8 @@ TEST_MAIN(TEST(ids_places_and_orphans_outlive_the_process),
 	  TEST(a_rename_by_another_name_is_known_to_be_done),
 	  TEST(what_the_host_made_since_is_not_removed_the_second_time),
 	  TEST(that_nothing_was_there_is_not_said_again),
+	  TEST(a_repeated_unlink_removes_what_the_guest_knows),
+	  TEST(what_was_to_be_told_is_told_by_the_next_server),
 	  TEST(a_listing_that_is_sent_again_counts_no_lookups_twice),
 	  TEST(a_directory_that_only_a_later_node_needs_is_kept),
 	  TEST(device_numbers_may_change_between_two_processes),
