@@ -177,6 +177,11 @@ bool share_port_is_telling(const struct share_port *port)
 	for (uint32_t i = 0; i < SHARE_PORT_SHARES_MAX; i++)
 		if (port->shares[i] && share_has_news(port->shares[i]))
 			return true;
+	return share_port_is_writing_news(port);
+}
+
+bool share_port_is_writing_news(const struct share_port *port)
+{
 	return port->telling && buf_length(&port->out) > 0;
 }
 

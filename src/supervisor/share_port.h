@@ -49,7 +49,9 @@ int share_port_feed(struct share_port *port, const void *bytes, size_t length, s
  * can keep up with, for it has no way to say stop. Returns in how many milliseconds there will be
  * more to send, -1: nothing waits. */
 int share_port_notify(struct share_port *port, uint64_t now_ms);
-/* Whether something is left to tell, or to be written of what was told. */
+/* Whether what was told is not all written. */
+bool share_port_is_writing_news(const struct share_port *port);
+/* The same, or something is left to tell. */
 bool share_port_is_telling(const struct share_port *port);
 /* The same, or the agent was asked to be quiet and has not said it behind all of that. */
 bool share_port_has_news(const struct share_port *port);

@@ -193,8 +193,8 @@ static int keep_state(struct server *server, struct err *err)
 		if (share_state_heard(&server->state, server->nonce, err) < 0)
 			return -1;
 	}
-	/* What is being written to the guest is in the journals only. */
-	if (share_state_grown(&server->state) && !share_port_is_telling(&server->link))
+	/* News on their way to the guest are in the journals only, not in a snapshot. */
+	if (share_state_grown(&server->state) && !share_port_is_writing_news(&server->link))
 		return share_state_compact(&server->state, server->opened, SHARE_PORT_SHARES_MAX,
 					   err);
 	return 0;
@@ -246,6 +246,7 @@ static int tick(struct server *server)
 
 	for (size_t i = 0; i < SHARE_PORT_SHARES_MAX; i++) {
 		struct share *share = server->opened[i];
+
 		next = sooner(next, share ? share_tick(share, now) : -1);
 	}
 	/* Last: it takes what the others just found. */
