@@ -310,9 +310,15 @@ void control_leaving(struct control *control, const char *text)
 
 void control_stopping(struct control *control, const char *text)
 {
+	size_t length = strlen(text);
+
 	control_leaving(control, text);
-	each_client(client, control) if (waits(client) || client->opened)(void)
-	    mux_request(link_mux(client->io), NO_REQUEST, PROTO_PROGRESS, text, strlen(text));
+	each_client(client, control)
+	{
+		if (waits(client) || client->opened)
+			(void)mux_request(link_mux(client->io), NO_REQUEST, PROTO_PROGRESS, text,
+					  length);
+	}
 }
 
 void control_not_ready(struct control *control)
