@@ -357,7 +357,7 @@ static int refuse_smaller_disk(int data_dir, uint64_t bytes, struct err *err)
 int settings_set(int data_dir, size_t i, const char *value, struct err *err)
 {
 	const struct setting *setting = &table[i];
-	uint64_t parsed;
+	uint64_t parsed = 0;
 
 	if (i == SETTING_GUEST)
 		return err_set(
