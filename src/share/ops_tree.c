@@ -187,11 +187,15 @@ static int removed_before(struct call *call, const char *name)
 	return 0;
 }
 
-/* Whether the guest cannot mean this: the host made it since. */
-static bool is_unknown(struct call *call, const struct os_stat *stat)
+/* Whether what was looked for with result `r` went before: what is there now the guest cannot mean, so
+ * the host made it since. */
+static bool went_before(const struct call *call, int r, const struct os_stat *stat)
 {
-	struct node_key key = node_key_of(stat);
+	struct node_key key;
 
+	if (!call->again || r != 0)
+		return call->again && r == -ENOENT;
+	key = node_key_of(stat);
 	return call->share->remembers && !node_is_held(&call->share->nodes, &key);
 }
 
@@ -217,7 +221,7 @@ int op_unlink(struct call *call)
 	const char *name;
 	int r = begin_remove(call, &name, &at, &stat);
 
-	if (call->again && (r == -ENOENT || (r == 0 && is_unknown(call, &stat))))
+	if (went_before(call, r, &stat))
 		return removed_before(call, name);
 	if (r != 0)
 		return r;
@@ -237,7 +241,7 @@ int op_rmdir(struct call *call)
 	const char *name;
 	int r = begin_remove(call, &name, &at, &stat);
 
-	if (call->again && (r == -ENOENT || (r == 0 && is_unknown(call, &stat))))
+	if (went_before(call, r, &stat))
 		return removed_before(call, name);
 	if (r != 0)
 		return r;

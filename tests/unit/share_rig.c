@@ -66,6 +66,13 @@ void share_rig_restart(struct share_rig *rig)
 	start(rig);
 }
 
+void share_rig_restart_without_orphans(struct share_rig *rig)
+{
+	(void)close(rig->config.orphans);
+	rig->config.orphans = -1;
+	share_rig_restart(rig);
+}
+
 void share_rig_begin(struct share_rig *rig, uint32_t opcode, uint64_t node)
 {
 	struct fuse_in_header in = {.opcode = opcode, .nodeid = node, .unique = rig->unique};

@@ -26,6 +26,8 @@ void share_rig_init(struct share_rig *rig);
 void share_rig_done(struct share_rig *rig);
 /* Ends the server and starts another one, empty, on the same directory. */
 void share_rig_restart(struct share_rig *rig);
+/* The same without a place for orphans: a shared directory of another file system. */
+void share_rig_restart_without_orphans(struct share_rig *rig);
 
 void share_rig_begin(struct share_rig *rig, uint32_t opcode, uint64_t node);
 void share_rig_add(struct share_rig *rig, const void *data, size_t length);

@@ -11,15 +11,11 @@
 
 #define FILE_MODE (S_IFREG | 0644)
 
-/* Takes the orphans away where they are not wanted: a shared directory of another file system. */
 static void start_over(struct share_rig *rig, bool orphans)
 {
 	share_rig_init(rig);
-	if (orphans)
-		return;
-	(void)close(rig->config.orphans);
-	rig->config.orphans = -1;
-	share_rig_restart(rig);
+	if (!orphans)
+		share_rig_restart_without_orphans(rig);
 }
 
 /* What the guest's kernel does with a name it holds: asks by the node, and looks again if stale. */
